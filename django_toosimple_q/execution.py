@@ -1,0 +1,55 @@
+"""The two values of an execution: the row in hand, and what came of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django_toosimple_q import payload
+from django_toosimple_q.retry import NextAttempt
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A claimed row: what running it and following it up take, no more. Payloads are sealed."""
+
+    pk: int
+    task_name: str
+    args: str
+    kwargs: str
+    queue: str
+    priority: int
+    retries: int
+    retry_delay: int
+    due: datetime
+    expires: datetime | None
+    attempt: int
+    root_id: int | None
+    deaths: int
+    unique_hash: str
+    alone: bool
+    timeout: float | None
+
+    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        """Return fresh arguments. Raises `UnreadablePayload`."""
+        return (
+            payload.unseal(self.args, "args", self.task_name),
+            payload.unseal(self.kwargs, "kwargs", self.task_name),
+        )
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a run. Only the store writes it."""
+
+    state: str
+    started: datetime | None = None
+    finished: datetime | None = None
+    result: str | None = None
+    result_preview: str | None = None
+    error: str | None = None
+    stdout: str = ""
+    stderr: str = ""
+    # The attempt that follows a failure, or None when there is none.
+    next_attempt: NextAttempt | None = None
+    # The call was cut off: it runs again at once, at no retry's cost.
+    replaced: bool = False

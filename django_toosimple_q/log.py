@@ -1,0 +1,106 @@
+"""The only source of log lines: receivers of this package's signals, logger "toosimpleq"."""
+
+import logging
+from typing import Any
+
+from django_toosimple_q import signals
+
+logger = logging.getLogger("toosimpleq")
+
+
+def connect() -> None:
+    """Connect the receivers; called once, when the app is ready."""
+    receivers = {
+        signals.task_started: on_task_started,
+        signals.task_finished: on_task_finished,
+        signals.outcome_dropped: on_outcome_dropped,
+        signals.task_rescued: on_task_rescued,
+        signals.schedule_advanced: on_schedule_advanced,
+        signals.unknown_task: on_unknown_task,
+        signals.worker_started: on_worker_started,
+        signals.worker_stopping: on_worker_stopping,
+        signals.worker_stopped: on_worker_stopped,
+        signals.database_lost: on_database_lost,
+        signals.database_back: on_database_back,
+    }
+    for signal, receiver in receivers.items():
+        signal.connect(receiver, dispatch_uid=f"toosimpleq_log_{receiver.__name__}")
+
+
+def on_task_started(claimed: Any, **kwargs: Any) -> None:
+    logger.debug("task started: task=%s name=%s", claimed.pk, claimed.task_name)
+
+
+def on_task_finished(claimed: Any, outcome: Any, **kwargs: Any) -> None:
+    seconds = (outcome.finished - outcome.started).total_seconds() if outcome.started else 0
+    fields = (claimed.pk, claimed.task_name, outcome.state, seconds)
+    if outcome.state == "SUCCEEDED":
+        logger.info("task finished: task=%s name=%s state=%s seconds=%.3f", *fields)
+    else:
+        reason = (outcome.error or "its task is not registered").strip().rsplit("\n", 1)[-1]
+        logger.warning(
+            "task finished: task=%s name=%s state=%s seconds=%.3f error=%s", *fields, reason
+        )
+
+
+def on_outcome_dropped(claimed: Any, **kwargs: Any) -> None:
+    logger.warning(
+        "outcome of task %s dropped: it was replaced meanwhile: name=%s",
+        claimed.pk,
+        claimed.task_name,
+    )
+
+
+def on_task_rescued(rescue: Any, label: str, **kwargs: Any) -> None:
+    level = logging.ERROR if rescue.state == "FAILED" else logging.WARNING
+    fate = f"replaced by {rescue.replaced_by}" if rescue.replaced_by else rescue.state.lower()
+    logger.log(
+        level, "worker %s died; task %s %s: name=%s", label, rescue.task_id, fate, rescue.task_name
+    )
+
+
+def on_schedule_advanced(schedule: Any, occurrences: Any, more: bool, **kwargs: Any) -> None:
+    logger.info(
+        "schedule queued: schedule=%s occurrences=%s latest=%s%s",
+        schedule.name,
+        len(occurrences),
+        occurrences[-1].isoformat(),
+        " more=yes" if more else "",
+    )
+
+
+def on_unknown_task(name: str, left: bool, **kwargs: Any) -> None:
+    fate = "left to a worker that knows it" if left else "its rows become INVALID"
+    logger.warning("no task is registered under the name %r: %s", name, fate)
+
+
+def on_worker_started(sender: Any, options: Any, **kwargs: Any) -> None:
+    queues = ",".join(options.queues) or "all"
+    logger.info(
+        "worker started: label=%s queues=%s excluded=%s tick=%g timeout=%g",
+        sender,
+        queues,
+        ",".join(options.excluded_queues) or "none",
+        options.tick,
+        options.timeout,
+    )
+
+
+def on_worker_stopping(sender: Any, reason: str, **kwargs: Any) -> None:
+    logger.critical("worker stopping: label=%s reason=%s", sender, reason)
+
+
+def on_worker_stopped(sender: Any, exit_code: int, exit_log: str, **kwargs: Any) -> None:
+    if exit_code == 99:
+        logger.critical("worker crashed: label=%s\n%s", sender, exit_log)
+    else:
+        logger.info("worker stopped: label=%s exit_code=%s", sender, exit_code)
+
+
+def on_database_lost(sender: Any, error: Any, **kwargs: Any) -> None:
+    reason = str(error).strip().split("\n", 1)[0]
+    logger.warning("database lost, trying again: label=%s error=%s", sender, reason)
+
+
+def on_database_back(sender: Any, seconds: float, **kwargs: Any) -> None:
+    logger.info("database back: label=%s seconds=%.1f", sender, seconds)

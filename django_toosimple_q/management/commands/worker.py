@@ -1,0 +1,151 @@
+"""`manage.py worker`: options from the command line, nothing else."""
+
+import argparse
+import logging
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from django_toosimple_q.exceptions import ToosimpleQError
+from django_toosimple_q.worker import options as defaults
+from django_toosimple_q.worker.autoreload import run_with_reloader, wants_reloader
+from django_toosimple_q.worker.options import WorkerOptions
+from django_toosimple_q.worker.worker import Worker
+
+LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO, 3: logging.DEBUG}
+
+EXAMPLES = """
+examples:
+  manage.py worker                            run every queue until stopped
+  manage.py worker --queue mail --queue sms   run these two queues only
+  manage.py worker --exclude_queue slow       run everything but this queue
+  manage.py worker --until_done               drain what waits, then return
+"""
+
+
+class Command(BaseCommand):
+    help = "Queue what is scheduled and run what is queued."
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
+        parser = super().create_parser(
+            prog_name,
+            subcommand,
+            epilog=EXAMPLES,
+            **kwargs,
+        )
+        parser.formatter_class = Formatter
+        return parser
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        queues = parser.add_mutually_exclusive_group()
+        add(
+            queues,
+            "queue",
+            action="append",
+            default=[],
+            help="a queue to run (repeatable; default: all)",
+        )
+        add(
+            queues,
+            "exclude_queue",
+            action="append",
+            default=[],
+            help="a queue not to run (repeatable)",
+        )
+        add(
+            parser,
+            "tick",
+            "interval",
+            type=float,
+            default=defaults.DEFAULT_TICK_SECONDS,
+            metavar="SECONDS",
+            help="look at the database this often when nothing tells of new work (%(default)s)",
+        )
+        ending = parser.add_mutually_exclusive_group()
+        add(
+            ending,
+            "once",
+            action="store_true",
+            help="queue what is due, run at most one task, return",
+        )
+        add(
+            ending,
+            "until_done",
+            "batch",
+            action="store_true",
+            help="run until nothing is queued or due, then return",
+        )
+        add(
+            parser, "no_schedules", action="store_true", help="leave the schedules to other workers"
+        )
+        add(
+            parser,
+            "label",
+            default=defaults.DEFAULT_LABEL,
+            help="the worker's name; {pid} becomes the process id (%(default)s)",
+        )
+        add(
+            parser,
+            "timeout",
+            type=float,
+            default=defaults.DEFAULT_TIMEOUT_SECONDS,
+            metavar="SECONDS",
+            help="a worker not heard of for so long counts as dead, and its tasks run elsewhere "
+            "(%(default)s); tasks may run longer, the worker is heard of all the same",
+        )
+        add(
+            parser,
+            "grace",
+            type=float,
+            default=defaults.DEFAULT_GRACE_SECONDS,
+            metavar="SECONDS",
+            help="what running tasks get on SIGTERM before they are cut off (%(default)s)",
+        )
+        add(
+            parser,
+            "reload",
+            choices=["always", "never"],
+            help="restart when code changes (default: when DEBUG is on)",
+        )
+
+    def handle(self, *args: Any, **given: Any) -> None:
+        set_log_level(given["verbosity"])
+        try:
+            options = WorkerOptions(
+                queues=given["queue"],
+                excluded_queues=given["exclude_queue"],
+                tick=given["tick"],
+                once=given["once"],
+                until_done=given["until_done"],
+                schedules=not given["no_schedules"],
+                label=given["label"],
+                timeout=given["timeout"],
+                grace=given["grace"],
+            )
+            if wants_reloader(given["reload"], settings.DEBUG) and not options.inline:
+                code = run_with_reloader(lambda: Worker(options))
+            else:
+                code = Worker(options).run()
+        except ToosimpleQError as error:
+            raise CommandError(str(error), returncode=99) from error
+        if code:
+            sys.exit(code)
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the examples as they are written."""
+
+
+def add(parser: Any, name: str, *others: str, **settings: Any) -> None:
+    """Add an option under its name with underscores, the same with dashes, and other names."""
+    flags = dict.fromkeys(
+        f"--{spelling}" for one in (name, *others) for spelling in (one, one.replace("_", "-"))
+    )
+    parser.add_argument(*flags, dest=name, **settings)
+
+
+def set_log_level(verbosity: int) -> None:
+    """Let -v 0…3 decide what the package logs: errors, warnings, what happens, each task."""
+    logging.getLogger("toosimpleq").setLevel(LEVELS[verbosity])

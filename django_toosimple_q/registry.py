@@ -1,0 +1,75 @@
+"""The registries of tasks and schedules: dicts by name, the source of truth of what runs."""
+
+import inspect
+from collections.abc import Collection
+from typing import Any, Protocol, TypeVar
+
+from django_toosimple_q.exceptions import DuplicateName
+from django_toosimple_q.schedule import Schedule
+from django_toosimple_q.task import Task
+
+
+class Definition(Protocol):
+    """What a registry holds."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def queue_name(self) -> str: ...
+
+    @property
+    def place(self) -> str: ...
+
+
+D = TypeVar("D", bound=Definition)
+
+
+class Registry(dict[str, D]):
+    """Definitions by name."""
+
+    def register(self, definition: D) -> None:
+        """Add a definition. Raises `DuplicateName` when another one has its name.
+
+        The same function defined again (a module imported twice) replaces itself.
+        """
+        other = self.get(definition.name)
+        if other is not None and not same_function(definition, other):
+            raise DuplicateName(
+                f"{type(definition).__name__.lower()} name {definition.name!r} is taken: defined at "
+                f"{other.place} and again at {definition.place}. Give one of them another name=."
+            )
+        self[definition.name] = definition
+
+    def for_queue(
+        self, queues: Collection[str] = (), excluded_queues: Collection[str] = ()
+    ) -> list[D]:
+        """Return the definitions of these queues (all when none is named), less the excluded."""
+        return [
+            definition
+            for definition in self.values()
+            if (not queues or definition.queue_name in queues)
+            and definition.queue_name not in excluded_queues
+        ]
+
+
+def same_function(one: Any, other: Any) -> bool:
+    """Tell whether two definitions come from the same lines of the same file."""
+    return _origin(one) == _origin(other) and _details(one) == _details(other)
+
+
+def _origin(definition: Any) -> tuple[str, str, str | None]:
+    func = inspect.unwrap(getattr(definition, "task", definition).func)
+    code = getattr(func, "__code__", None)
+    return func.__module__, func.__qualname__, code and code.co_filename
+
+
+def _details(definition: Any) -> tuple[Any, ...]:
+    """Tell apart two schedules stacked on one function under one name."""
+    if not isinstance(definition, Schedule):
+        return ()
+    return definition.cron, definition.args, definition.kwargs, definition.queue_name
+
+
+tasks_registry: Registry[Task[Any, Any]] = Registry()
+schedules_registry: Registry[Schedule] = Registry()

@@ -1,0 +1,19 @@
+"""One event, one signal, many receivers: logging, metrics and tests listen here.
+
+Receivers are called through `send_robust`: an error in one never changes what happens to a task.
+"""
+
+from django.dispatch import Signal
+
+# sender=Task; claimed: the row in hand, outcome: what came of it
+task_started = Signal()  # claimed
+task_finished = Signal()  # claimed, outcome
+outcome_dropped = Signal()  # sender=worker label; task_id, name
+task_rescued = Signal()  # sender=worker label; rescue
+schedule_advanced = Signal()  # sender=Schedule; occurrences, skipped
+unknown_task = Signal()  # sender=worker label; name, invalid
+worker_started = Signal()  # sender=worker label; options
+worker_stopping = Signal()  # sender=worker label; reason
+worker_stopped = Signal()  # sender=worker label; exit_code
+database_lost = Signal()  # sender=worker label; error
+database_back = Signal()  # sender=worker label; seconds

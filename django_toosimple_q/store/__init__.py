@@ -1,0 +1,1 @@
+"""All queue SQL, one transaction step per function."""

@@ -1,0 +1,155 @@
+"""What the store asks of a database, in the SQL that SQLite and PostgreSQL share."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+
+TABLE = "toosimpleq_taskexec"
+WORKERS = "toosimpleq_workerstatus"
+
+# A worker that was declared dead while it was paused may not claim under its old name.
+ALIVE = (
+    f"EXISTS (SELECT 1 FROM {WORKERS} w WHERE w.id = %s AND w.incarnation = %s"
+    " AND w.stopped IS NULL AND w.rescued IS NULL)"
+)
+
+
+class Pick(NamedTuple):
+    """Which waiting rows to claim, and for whom."""
+
+    queues: Sequence[str]
+    limit: int
+    skipped_names: Sequence[str]
+    worker_id: int
+    incarnation: str
+
+
+class Dialect:
+    """One database's way of doing what the store does; stateless, shared between threads."""
+
+    clock = "CURRENT_TIMESTAMP"
+    least, greatest = "LEAST", "GREATEST"
+    skip_locked = ""
+    # How long a transaction that could not begin is repeated, whatever the number of attempts.
+    patience_seconds = 0.0
+    transient_codes: frozenset[Any] = frozenset()
+
+    @contextmanager
+    def transaction(self, connection: Any) -> Iterator[None]:
+        """Open a transaction for writing."""
+        with transaction.atomic(using=connection.alias):
+            yield
+
+    def insert(
+        self, connection: Any, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, merge: bool
+    ) -> list[tuple[int, bool]]:
+        """Insert rows; return, for each, its id and whether it is new.
+
+        With `merge`, a row whose `unique_key` waits already is merged into the waiting one, which
+        stays locked until the caller commits: only so is every call followed by a run that sees
+        what the caller has written.
+        """
+        place = f"({', '.join(['%s'] * len(columns))})"
+        sql = (
+            f"INSERT INTO {TABLE} ({', '.join(columns)}) VALUES {', '.join([place] * len(rows))}"
+            f"{self._on_conflict() if merge else ''} RETURNING id, created"
+        )
+        params = [value for row in rows for value in row]
+        with connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            returned = cursor.fetchall()
+        if not merge:
+            return [(pk, True) for pk, _ in returned]
+        created = columns.index("created")
+        return [
+            (pk, self._same_moment(stored, row[created]))
+            for (pk, stored), row in zip(returned, rows, strict=True)
+        ]
+
+    def claim(
+        self, connection: Any, columns: Sequence[str], pick: Pick, started: Any
+    ) -> list[tuple[Any, ...]]:
+        """Make the first waiting rows PROCESSING for a worker and return their `columns`.
+
+        Priority, then due, then id decide. A row marked `alone` is claimed by itself.
+        """
+        raise NotImplementedError  # pragma: no cover
+
+    def update_rows(
+        self,
+        connection: Any,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        worker_id: int,
+    ) -> set[int]:
+        """Write rows (id first, then `columns`) that are still PROCESSING and this worker's.
+
+        Returns the ids that were. One statement, whatever the number of rows.
+        """
+        raise NotImplementedError  # pragma: no cover
+
+    def lock_rows(
+        self, connection: Any, columns: Sequence[str], where: str, params: Sequence[Any], limit: int
+    ) -> list[tuple[Any, ...]]:
+        """Lock the first rows (by id) that `where` finds and nobody else has locked."""
+        sql = (
+            f"SELECT {', '.join(columns)} FROM {TABLE} WHERE {where}"
+            f" ORDER BY id LIMIT %s{self.skip_locked}"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [*params, limit])
+            return list(cursor.fetchall())
+
+    def moment(self, value: Any) -> Any:
+        """Return a datetime column of a raw row as Django reads it."""
+        return value
+
+    def now(self, connection: Any) -> Any:
+        """Return the database's clock, read now and not when the transaction began."""
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {self.clock}", [])
+            return self.moment(cursor.fetchone()[0])
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Tell whether repeating the same transaction is the cure (a deadlock, a lock timeout)."""
+        return isinstance(error, OperationalError) and self._code(error) in self.transient_codes
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Tell whether the database is out of reach, so that waiting is the cure."""
+        return isinstance(error, OperationalError | InterfaceError)
+
+    def is_data_error(self, error: BaseException) -> bool:
+        """Tell whether the database refused a value, so that the same row fails again."""
+        return isinstance(error, DatabaseError | ValueError) and not self.is_lost(error)
+
+    def _code(self, error: BaseException) -> Any:
+        raise NotImplementedError  # pragma: no cover
+
+    def _on_conflict(self) -> str:
+        least, greatest = self.least, self.greatest
+        return (
+            " ON CONFLICT (unique_key) DO UPDATE SET"
+            f" due = {least}({TABLE}.due, excluded.due),"
+            f" deaths = {greatest}({TABLE}.deaths, excluded.deaths),"
+            f" retries = CASE WHEN -1 IN ({TABLE}.retries, excluded.retries) THEN -1"
+            f" ELSE {greatest}({TABLE}.retries, excluded.retries) END,"
+            f" state = CASE WHEN excluded.state = 'QUEUED' THEN 'QUEUED' ELSE {TABLE}.state END"
+        )
+
+    def _same_moment(self, stored: Any, sent: Any) -> bool:
+        return bool(stored == sent)
+
+
+def ranked(waiting: str) -> str:
+    """Return the ids to claim, given a query for the waiting rows in question.
+
+    They end before the first row that is to be claimed alone, unless that one comes first.
+    """
+    return (
+        "SELECT id FROM (SELECT id, rank, MIN(CASE WHEN alone THEN rank END) OVER () AS lone"
+        " FROM (SELECT id, alone, ROW_NUMBER() OVER (ORDER BY priority DESC, due, id) AS rank"
+        f" FROM ({waiting}) AS waiting) AS ordered) AS cut"
+        " WHERE rank <= %s AND (lone IS NULL OR rank < lone OR rank = 1)"
+    )

@@ -1,0 +1,70 @@
+"""PostgreSQL: one statement per step, rows locked by others are passed over."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django_toosimple_q.store.dialect.base import ALIVE, TABLE, Dialect, Pick, ranked
+
+TYPES = {
+    "id": "bigint",
+    "replaced_by_id": "bigint",
+    "started": "timestamptz",
+    "finished": "timestamptz",
+}
+
+
+class PostgreSQL(Dialect):
+    clock = "CLOCK_TIMESTAMP()"
+    skip_locked = " FOR UPDATE SKIP LOCKED"
+    # Serialization failure, deadlock, lock not available.
+    transient_codes = frozenset({"40001", "40P01", "55P03"})
+
+    def claim(
+        self, connection: Any, columns: Sequence[str], pick: Pick, started: Any
+    ) -> list[tuple[Any, ...]]:
+        skipped = " AND task_name <> ALL(%s)" if pick.skipped_names else ""
+        # One short index scan for each queue. MATERIALIZED is a fence: inlined, the pick could run
+        # again for each row that the UPDATE looks at and lock more than its limit.
+        waiting = (
+            "SELECT c.* FROM UNNEST(%s::text[]) AS q(name) CROSS JOIN LATERAL ("
+            f"SELECT id, priority, due, alone FROM {TABLE} WHERE state = 'QUEUED'"
+            f" AND queue = q.name{skipped} ORDER BY priority DESC, due, id"
+            f" LIMIT %s{self.skip_locked}) AS c"
+        )
+        returned = ", ".join(f"t.{column}" for column in columns)
+        sql = (
+            f"WITH waiting AS MATERIALIZED ({waiting}),"
+            f" picked AS MATERIALIZED ({ranked('SELECT * FROM waiting')})"
+            f" UPDATE {TABLE} t SET state = 'PROCESSING', worker_id = %s, unique_key = NULL,"
+            f" started = %s FROM picked WHERE t.id = picked.id AND {ALIVE} RETURNING {returned}"
+        )
+        params = [list(pick.queues)]
+        if skipped:
+            params.append(list(pick.skipped_names))
+        params += [pick.limit, pick.limit, pick.worker_id, started]  # type: ignore[list-item]
+        params += [pick.worker_id, pick.incarnation]  # type: ignore[list-item]
+        with connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            return list(cursor.fetchall())
+
+    def update_rows(
+        self,
+        connection: Any,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        worker_id: int,
+    ) -> set[int]:
+        names = ("id", *columns)
+        arrays = ", ".join(f"%s::{TYPES.get(name, 'text')}[]" for name in names)
+        sql = (
+            f"UPDATE {TABLE} t SET {', '.join(f'{name} = v.{name}' for name in columns)}"
+            f" FROM UNNEST({arrays}) AS v({', '.join(names)})"
+            " WHERE t.id = v.id AND t.state = 'PROCESSING' AND t.worker_id = %s RETURNING t.id"
+        )
+        params = [list(values) for values in zip(*rows, strict=True)]
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [*params, worker_id])
+            return {row[0] for row in cursor.fetchall()}
+
+    def _code(self, error: BaseException) -> Any:
+        return getattr(error.__cause__, "sqlstate", None)

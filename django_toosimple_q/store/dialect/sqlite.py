@@ -1,0 +1,87 @@
+"""SQLite: one writer at a time, so every step is one statement or takes the write lock first."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import transaction
+
+from django_toosimple_q import conf
+from django_toosimple_q.store.dialect.base import ALIVE, TABLE, Dialect, Pick, ranked
+
+
+class SQLite(Dialect):
+    # What Django writes: no "T", no zone, UTC.
+    clock = "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
+    least, greatest = "MIN", "MAX"
+    patience_seconds = 60.0
+
+    @contextmanager
+    def transaction(self, connection: Any) -> Iterator[None]:
+        # A transaction that reads first and writes later may find its snapshot out of date, which
+        # no waiting cures; taking the write lock at once cannot.
+        mode = connection.transaction_mode
+        connection.transaction_mode = "IMMEDIATE"
+        try:
+            with transaction.atomic(using=connection.alias):
+                connection.transaction_mode = mode
+                yield
+        finally:
+            connection.transaction_mode = mode
+
+    def claim(
+        self, connection: Any, columns: Sequence[str], pick: Pick, started: Any
+    ) -> list[tuple[Any, ...]]:
+        marks = ", ".join(["%s"] * len(pick.skipped_names))
+        skipped = f" AND task_name NOT IN ({marks})" if pick.skipped_names else ""
+        one_queue = (
+            f"SELECT * FROM (SELECT id, priority, due, alone FROM {TABLE} WHERE state = 'QUEUED'"
+            f" AND queue = %s{skipped} ORDER BY priority DESC, due, id LIMIT %s)"
+        )
+        waiting = " UNION ALL ".join([one_queue] * len(pick.queues))
+        sql = (
+            f"UPDATE {TABLE} SET state = 'PROCESSING', worker_id = %s, unique_key = NULL,"
+            f" started = %s WHERE id IN ({ranked(waiting)}) AND {ALIVE}"
+            f" RETURNING {', '.join(columns)}"
+        )
+        params: list[Any] = [pick.worker_id, started]
+        for queue in pick.queues:
+            params += [queue, *pick.skipped_names, pick.limit]
+        params += [pick.limit, pick.worker_id, pick.incarnation]
+        with connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            return list(cursor.fetchall())
+
+    def update_rows(
+        self,
+        connection: Any,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        worker_id: int,
+    ) -> set[int]:
+        names = ("id", *columns)
+        place = f"({', '.join(['%s'] * len(names))})"
+        sql = (
+            f"WITH v({', '.join(names)}) AS (VALUES {', '.join([place] * len(rows))})"
+            f" UPDATE {TABLE} SET {', '.join(f'{name} = v.{name}' for name in columns)} FROM v"
+            f" WHERE {TABLE}.id = v.id AND {TABLE}.state = 'PROCESSING' AND {TABLE}.worker_id = %s"
+            f" RETURNING {TABLE}.id"
+        )
+        params = [value for row in rows for value in row]
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [*params, worker_id])
+            return {row[0] for row in cursor.fetchall()}
+
+    def moment(self, value: Any) -> Any:
+        if value is None:
+            return None
+        # sqlite3 converts plain columns, but not expressions.
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return moment.replace(tzinfo=UTC) if conf.uses_time_zones() else moment
+
+    def is_transient(self, error: BaseException) -> bool:
+        return "locked" in str(error) or "busy" in str(error)
+
+    def _same_moment(self, stored: Any, sent: Any) -> bool:
+        return str(stored) == str(sent)

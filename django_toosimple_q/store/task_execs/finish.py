@@ -1,0 +1,180 @@
+"""Write what came of claimed rows, each only while it is still this worker's."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import DatabaseError
+
+from django_toosimple_q.execution import Claimed, Outcome
+from django_toosimple_q.models import TaskExec
+from django_toosimple_q.store.dialect import dialect_of
+from django_toosimple_q.store.dialect.base import TABLE
+from django_toosimple_q.store.step import adapt, queue_connection, step
+from django_toosimple_q.store.task_execs.claim import Claimant, claim_rows
+from django_toosimple_q.store.task_execs.enqueue import _insert, successor
+
+States = TaskExec.States
+Finished = tuple[Claimed, Outcome]
+
+COLUMNS = (
+    *("state", "started", "finished", "result", "result_preview", "error", "stdout", "stderr"),
+)
+
+
+def finish(finished: Sequence[Finished], worker_id: int, now: datetime) -> set[int]:
+    """Store outcomes, and the rows that follow them, and return the ids that were still ours.
+
+    An id that is missing was rescued meanwhile: its outcome is dropped, its replacement counts.
+    An outcome that the database refuses becomes FAILED with the reason; its neighbours stay.
+    """
+    try:
+        return _finish(finished, worker_id, now)
+    except (DatabaseError, ValueError) as error:
+        if not dialect_of(queue_connection()).is_data_error(error):
+            raise
+    kept: set[int] = set()
+    for one in finished:
+        try:
+            kept |= _finish([one], worker_id, now)
+        except (DatabaseError, ValueError) as error:
+            if not dialect_of(queue_connection()).is_data_error(error):
+                raise
+            kept |= _finish([(one[0], _refused(one[1], error))], worker_id, now)
+    return kept
+
+
+def turn_over(
+    finished: Sequence[Finished],
+    claimant: Claimant,
+    queues: Sequence[str],
+    limit: int,
+    now: datetime,
+    skipped_names: Sequence[str] = (),
+) -> tuple[set[int], list[Claimed]]:
+    """Finish, and claim what is next, in one transaction; see `finish` and `claim`."""
+    try:
+        return _turn_over(finished, claimant, queues, limit, now, skipped_names)
+    except (DatabaseError, ValueError) as error:
+        if not dialect_of(queue_connection()).is_data_error(error):
+            raise
+    return finish(finished, claimant.worker_id, now), []
+
+
+@step
+def hand_back(connection: Any, rows: Sequence[Claimed], worker_id: int, now: datetime) -> set[int]:
+    """Make claimed rows that have not started QUEUED again and return their ids.
+
+    A unique row may meet a newer one that waits: it is replaced by that one.
+    """
+    returned = {}
+    for row in rows:
+        if not row.unique_hash:
+            returned[row.pk] = (row.pk, States.QUEUED.value, None)
+    ids = (
+        dialect_of(connection).update_rows(
+            connection, ("state", "started"), list(returned.values()), worker_id
+        )
+        if returned
+        else set()
+    )
+    if ids:
+        marks = ", ".join(["%s"] * len(ids))
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {TABLE} SET worker_id = NULL WHERE id IN ({marks})", sorted(ids)
+            )
+    unique = [
+        (row, Outcome(States.INTERRUPTED, finished=now, error="handed back", replaced=True))
+        for row in rows
+        if row.unique_hash
+    ]
+    return ids | (_write(connection, unique, worker_id, now) if unique else set())
+
+
+@step
+def _finish(
+    connection: Any, finished: Sequence[Finished], worker_id: int, now: datetime
+) -> set[int]:
+    return _write(connection, finished, worker_id, now)
+
+
+@step
+def _turn_over(
+    connection: Any,
+    finished: Sequence[Finished],
+    claimant: Claimant,
+    queues: Sequence[str],
+    limit: int,
+    now: datetime,
+    skipped_names: Sequence[str],
+) -> tuple[set[int], list[Claimed]]:
+    kept = _write(connection, finished, claimant.worker_id, now) if finished else set()
+    return kept, claim_rows(connection, claimant, queues, limit, now, skipped_names)
+
+
+def _write(
+    connection: Any, finished: Sequence[Finished], worker_id: int, now: datetime
+) -> set[int]:
+    # Ids ascending, here as everywhere: two transactions then never wait for each other in a ring.
+    ordered = sorted(finished, key=lambda one: one[0].pk)
+    rows = [_values(connection, claimed, outcome) for claimed, outcome in ordered]
+    kept = dialect_of(connection).update_rows(connection, COLUMNS, rows, worker_id)
+    followed = [
+        (claimed, outcome)
+        for claimed, outcome in ordered
+        if claimed.pk in kept and (outcome.replaced or outcome.next_attempt)
+    ]
+    if followed:
+        followers = _insert(connection, [_follower(*one, now) for one in followed])
+        link(
+            connection, [(one[0].pk, row.pk) for one, row in zip(followed, followers, strict=True)]
+        )
+    return kept
+
+
+def link(connection: Any, pairs: Sequence[tuple[int, int]]) -> None:
+    """Point rows that this transaction holds to the rows that follow them."""
+    cases = " ".join(["WHEN %s THEN %s"] * len(pairs))
+    marks = ", ".join(["%s"] * len(pairs))
+    params = [pk for pair in pairs for pk in pair] + [pk for pk, _ in pairs]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {TABLE} SET replaced_by_id = CASE id {cases} END WHERE id IN ({marks})", params
+        )
+
+
+def _follower(claimed: Claimed, outcome: Outcome, now: datetime) -> TaskExec:
+    following = outcome.next_attempt
+    return successor(
+        claimed,
+        now=now,
+        delay_seconds=following.delay_seconds if following else 0,
+        retries=following.retries if following else claimed.retries,
+        retry_delay=following.retry_delay if following else claimed.retry_delay,
+        deaths=claimed.deaths,
+    )
+
+
+def _values(connection: Any, claimed: Claimed, outcome: Outcome) -> tuple[Any, ...]:
+    return (
+        claimed.pk,
+        str(outcome.state),
+        adapt(connection, outcome.started),
+        adapt(connection, outcome.finished),
+        outcome.result,
+        outcome.result_preview,
+        outcome.error,
+        outcome.stdout,
+        outcome.stderr,
+    )
+
+
+def _refused(outcome: Outcome, error: Exception) -> Outcome:
+    reason = ascii(f"{type(error).__name__}: {error}")[:1000]
+    return Outcome(
+        States.FAILED,
+        started=outcome.started,
+        finished=outcome.finished,
+        error=f"the database refused what this task left behind: {reason}",
+    )

@@ -1,0 +1,96 @@
+"""Cut off user code: at a task's timeout, or when the worker must go.
+
+In the main thread a signal does it. Its handler runs between two bytecodes of the main thread, so
+looking at `inside` and raising cannot be torn apart; outside user code it never raises, since an
+exception between "row saved" and "variable cleared" would lose the row.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django_toosimple_q.exceptions import TaskInterrupted, TaskTimeout
+
+
+class Slot:
+    """Where one task at a time runs: the place in which it can be cut off."""
+
+    def __init__(self) -> None:
+        self.inside = False
+        self.began = 0.0
+        self.task_ends: float | None = None
+        self.stop_ends: float | None = None
+        self.reason = ""
+
+    @contextmanager
+    def user_code(self, timeout: float | None) -> Iterator[None]:
+        """Let the code inside be cut off, by its timeout (seconds) or by `interrupt`."""
+        self.began = time.monotonic()
+        self.task_ends = None if timeout is None else self.began + timeout
+        if self.task_ends is not None:
+            self.arm()
+        try:
+            self.inside = True
+            if self.stop_ends is not None:
+                self.raise_if_due()
+            yield
+        finally:
+            self.inside = False
+            if self.task_ends is not None:
+                self.task_ends = None
+                self.arm()
+
+    def interrupt(self, reason: str, after_seconds: float = 0) -> None:
+        """Cut off what runs, and whatever starts later, after so many seconds."""
+        ends = time.monotonic() + after_seconds
+        self.stop_ends = ends if self.stop_ends is None else min(ends, self.stop_ends)
+        self.reason = reason
+        self.arm()
+
+    def arm(self) -> None:
+        """See to it that `raise_if_due` is called when the next deadline passes."""
+
+    def raise_if_due(self) -> None:
+        """Raise inside user code when a deadline has passed. Called in the slot's own thread."""
+        now = time.monotonic()
+        if not self.inside:
+            return
+        if self.stop_ends is not None and now >= self.stop_ends:
+            self.inside = False
+            raise TaskInterrupted(f"KeyboardInterrupt: {self.reason}")
+        if self.task_ends is not None and now >= self.task_ends:
+            self.inside = False
+            raise TaskTimeout(f"the task ran over its timeout of {self.task_ends - self.began:g} s")
+
+
+class MainThreadSlot(Slot):
+    """The slot of a worker that runs its tasks in the main thread, by SIGALRM."""
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Handle SIGALRM while the worker runs; the handler before is put back."""
+        before = signal.signal(signal.SIGALRM, self._on_alarm)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def arm(self) -> None:
+        ends = [end for end in (self.task_ends, self.stop_ends) if end is not None]
+        # A timer of 0 would switch it off.
+        left = max(min(ends) - time.monotonic(), 1e-6) if ends else 0
+        signal.setitimer(signal.ITIMER_REAL, left)
+
+    def _on_alarm(self, signum: int, frame: Any) -> None:
+        self.raise_if_due()
+        if self.inside:
+            self.arm()
+
+
+def main_thread() -> bool:
+    """Tell whether this thread may handle signals."""
+    return threading.current_thread() is threading.main_thread()

@@ -1,0 +1,140 @@
+"""Run one claimed call and say what came of it. Never touches the store."""
+
+import traceback
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from asgiref.sync import async_to_sync, iscoroutinefunction
+
+from django_toosimple_q import conf, payload
+from django_toosimple_q.exceptions import Cancel, Retry, TaskInterrupted, UnreadablePayload
+from django_toosimple_q.execution import Claimed, Outcome
+from django_toosimple_q.models import PREVIEW_LENGTH, TaskExec
+from django_toosimple_q.registry import tasks_registry
+from django_toosimple_q.retry import NextAttempt, next_attempt
+from django_toosimple_q.task import Task
+from django_toosimple_q.worker.capture import captured, clean, cut_middle
+from django_toosimple_q.worker.deadline import Slot
+
+States = TaskExec.States
+
+TRACEBACK_LENGTH = 64 * 1024
+MESSAGE_LENGTH = 4 * 1024
+
+
+class Unstorable(Exception):
+    """A result that cannot be stored: the work was done, so it is not done again."""
+
+
+def execute(claimed: Claimed, now: Callable[[], datetime], slot: Slot) -> Outcome:
+    """Run a call in a slot and return its outcome, whatever it raises, prints or returns."""
+    task = tasks_registry.get(claimed.task_name)
+    if task is None:
+        return Outcome(States.INVALID)
+    if claimed.expires is not None and claimed.expires <= now():
+        return _expired(claimed, now())
+    try:
+        args, kwargs = claimed.arguments()
+    except UnreadablePayload as error:
+        return Outcome(States.INVALID, finished=now(), error=clean(str(error)))
+
+    started = now()
+    with captured() as output:
+        try:
+            with slot.user_code(claimed.timeout):
+                value = call(task, args, kwargs)
+                sealed, preview = store_result(task, value)
+            outcome = Outcome(States.SUCCEEDED, result=sealed, result_preview=preview)
+        except BaseException as error:
+            outcome = failure(task, claimed, error)
+    outcome.started = started
+    outcome.finished = now()
+    outcome.stdout = output.text("stdout")
+    outcome.stderr = output.text("stderr")
+    return outcome
+
+
+def call(task: Task[Any, Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """Call the task's function; a coroutine function runs to its end in this thread."""
+    if iscoroutinefunction(task.func):
+        return async_to_sync(task.func)(*args, **kwargs)
+    return task.func(*args, **kwargs)
+
+
+def store_result(task: Task[Any, Any], value: Any) -> tuple[str | None, str | None]:
+    """Return the sealed result and its preview. Raises `Unstorable`."""
+    if value is None:
+        return None, None
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    try:
+        sealed = payload.seal(value, "result", task.name)
+        preview = clean(str(value))
+    except TaskInterrupted:
+        raise
+    except BaseException as error:  # user code: __reduce__ and __str__ of the result
+        raise Unstorable(
+            f"result of type {kind} cannot be stored: {type(error).__name__}: {error}"
+        ) from error
+    largest = conf.get("TOOSIMPLEQ_MAX_RESULT")
+    if len(sealed) > largest:
+        raise Unstorable(
+            f"result of type {kind} cannot be stored: {len(sealed)} characters are more than "
+            f"TOOSIMPLEQ_MAX_RESULT = {largest}. Store it in a model or file and return its id"
+        )
+    return sealed, shortened(preview)
+
+
+def failure(task: Task[Any, Any], claimed: Claimed, error: BaseException) -> Outcome:
+    """Return the outcome of a call that raised."""
+    if isinstance(error, TaskInterrupted):
+        kept = task.on_interruption == "hold"
+        reason = f"{describe(error)}; held for a person to decide" if kept else describe(error)
+        return Outcome(States.INTERRUPTED, error=reason, replaced=not kept)
+    if isinstance(error, Unstorable):
+        return Outcome(States.FAILED, error=clean(str(error)))
+    if isinstance(error, Cancel):
+        return Outcome(States.FAILED, error=describe(error))
+    return Outcome(States.FAILED, error=describe(error), next_attempt=retried(task, claimed, error))
+
+
+def retried(task: Task[Any, Any], claimed: Claimed, error: BaseException) -> NextAttempt | None:
+    """Return the attempt that follows a failure, or None."""
+    if isinstance(error, Retry):
+        delay, count = error.delay_seconds, error.count
+    elif task.retries_after(error):
+        delay, count = None, True
+    else:
+        return None
+    return next_attempt(
+        claimed.retries,
+        claimed.retry_delay,
+        delay_max=task.retry_delay_max,
+        jitter=task.retry_jitter,
+        asked_delay=delay,
+        count=count,
+    )
+
+
+def describe(error: BaseException) -> str:
+    """Return the traceback of an error as text that every database stores."""
+    try:
+        lines = traceback.format_exception(error)
+    except BaseException as broken:  # user code: __str__ of the exception
+        lines = [
+            f"{type(error).__name__} (its traceback cannot be formatted: {type(broken).__name__})"
+        ]
+    return clean(cut_middle("".join(lines), TRACEBACK_LENGTH))
+
+
+def shortened(preview: str) -> str:
+    """Return at most 255 characters, ending in "…" when something was cut."""
+    return preview if len(preview) <= PREVIEW_LENGTH else f"{preview[: PREVIEW_LENGTH - 1]}…"
+
+
+def _expired(claimed: Claimed, now: datetime) -> Outcome:
+    return Outcome(
+        States.INTERRUPTED,
+        finished=now,
+        error=f"expired: it was to start before {claimed.expires:%Y-%m-%d %H:%M:%S %Z}".strip(),
+    )

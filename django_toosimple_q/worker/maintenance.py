@@ -1,0 +1,95 @@
+"""Look after the others: declare the dead, rescue what they held, revive what is known again."""
+
+import time
+from datetime import datetime
+from typing import NamedTuple
+
+from django_toosimple_q import signals
+from django_toosimple_q.models import WorkerStatus
+from django_toosimple_q.registry import tasks_registry
+from django_toosimple_q.store import task_execs, workers
+from django_toosimple_q.store.task_execs.rescue import Rescue
+from django_toosimple_q.worker.identity import process_exists
+
+LOOKS = 2
+
+
+class Look(NamedTuple):
+    """A worker as it was first seen with its present heartbeat."""
+
+    last_tick: datetime
+    looks: int
+
+
+class Maintenance:
+    """One worker's look at the others; `run_once` follows each of its own successful beats.
+
+    A stale heartbeat alone proves nothing: after an outage of the database everybody's is stale.
+    A worker is dead that was stale and has not beaten over two beats of ours (`patient`), or
+    whose process is gone from this host. A worker that drains and returns cannot wait.
+    """
+
+    def __init__(self, me: WorkerStatus, *, patient: bool) -> None:
+        self.me = me
+        self.patient = patient
+        self.seen: dict[int, Look] = {}
+        self.ownerless: dict[int, float] = {}
+        self.revived = False
+
+    def run_once(self, now: datetime) -> int:
+        """Return how many rows were given back."""
+        self._declare(now)
+        rescued = self._rescue(now)
+        if not self.revived:
+            self._revive()
+        return rescued
+
+    def _declare(self, now: datetime) -> None:
+        others = [row for row in workers.alive() if row.pk != self.me.pk]
+        self.seen = {row.pk: self._looked(row) for row in others}
+        for row in others:
+            if self._gone(row):
+                # Its process is gone: nobody beats for it, whatever its timeout says.
+                workers.declare_gone(row, now)
+            elif row.last_tick < now - row.timeout and (
+                not self.patient or self.seen[row.pk].looks > LOOKS
+            ):
+                workers.declare_dead(row, now)
+
+    def _looked(self, row: WorkerStatus) -> Look:
+        before = self.seen.get(row.pk)
+        looks = before.looks + 1 if before and before.last_tick == row.last_tick else 1
+        return Look(row.last_tick, looks)
+
+    def _gone(self, row: WorkerStatus) -> bool:
+        return bool(row.host) and row.host == self.me.host and not process_exists(row.pid)
+
+    def _rescue(self, now: datetime) -> int:
+        count = 0
+        while rescued := task_execs.rescue(now):
+            self._tell(rescued)
+            count += len(rescued)
+        return count + self._rescue_ownerless(now)
+
+    def _rescue_ownerless(self, now: datetime) -> int:
+        """Rescue rows whose worker's row is gone, once their worker had time to come back."""
+        moment = time.monotonic()
+        found = task_execs.orphans()
+        self.ownerless = {pk: self.ownerless.get(pk, moment) for pk in found}
+        patience = self.me.timeout.total_seconds() if self.patient else 0
+        overdue = [pk for pk, since in self.ownerless.items() if moment - since >= patience]
+        rescued = task_execs.rescue_orphans(overdue, now)
+        self._tell(rescued)
+        return len(rescued)
+
+    def _revive(self) -> None:
+        names = list(tasks_registry)
+        while task_execs.revive(names):
+            pass
+        self.revived = True
+
+    def _tell(self, rescued: list[Rescue]) -> None:
+        for one in rescued:
+            signals.task_rescued.send_robust(
+                sender=self.me.label, rescue=one, label=f"#{one.worker_id}"
+            )

@@ -1,0 +1,363 @@
+"""The worker: step, then one wait. Claims rows, runs them, and hands in what came of them."""
+
+import threading
+import time
+import traceback
+from collections import deque
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import InterfaceError, OperationalError
+from django.utils import timezone
+
+from django_toosimple_q import signals
+from django_toosimple_q.execution import Claimed, Outcome
+from django_toosimple_q.models import TaskExec, WorkerStatus
+from django_toosimple_q.registry import schedules_registry, tasks_registry
+from django_toosimple_q.store import task_execs, workers
+from django_toosimple_q.store.task_execs import Claimant
+from django_toosimple_q.task import Task
+from django_toosimple_q.worker import capture, identity
+from django_toosimple_q.worker.batch import BatchSize
+from django_toosimple_q.worker.deadline import MainThreadSlot, Slot, main_thread
+from django_toosimple_q.worker.executor import execute
+from django_toosimple_q.worker.maintenance import Maintenance
+from django_toosimple_q.worker.options import WorkerOptions
+from django_toosimple_q.worker.scheduler import Scheduler, aware
+from django_toosimple_q.worker.service import Service
+from django_toosimple_q.worker.stopping import StopSignals
+from django_toosimple_q.worker.trouble import Trouble
+from django_toosimple_q.worker.wakeup import WakeUp
+
+ExitCodes = WorkerStatus.ExitCodes
+States = TaskExec.States
+Finished = tuple[Claimed, Outcome]
+
+# How old a look at the waiting queues may be before the next claim looks again.
+LOOK_SECONDS = 0.05
+# A task that runs longer gives the rows claimed with it back to the others.
+OVERSTAY_SECONDS = 0.2
+FLUSH_SECONDS = 0.05
+
+
+class Worker:
+    """One worker. `run` works until it is told to stop; `run_once` is one step of it."""
+
+    def __init__(self, options: WorkerOptions) -> None:
+        self.options = options
+        self.offset = timedelta(0)
+        self.slot: Slot = MainThreadSlot() if main_thread() else Slot()
+        self.wakeup = WakeUp()
+        self.stop = StopSignals(options.grace, self.slot, self.wakeup)
+        self.batch = BatchSize()
+        self.ready: deque[Claimed] = deque()
+        self.finished: deque[Finished] = deque()
+        self.skipped_names: set[str] = set()
+        self.running: Claimed | None = None
+        self.running_since = 0.0
+        self.finished_since = 0.0
+        self.queues: list[str] = []
+        self.next_due: datetime | None = None
+        self.looked = -LOOK_SECONDS
+        self.cut_off = 0
+        self.fenced = False
+        # Held while rows are on their way between the database and the lists above.
+        self.books = threading.Lock()
+        self.service = Service(options.beat, self.beat, self.relieve)
+        self.trouble = Trouble()
+        self.me = WorkerStatus(label=options.resolved_label(), timeout=self.timeout)
+
+    # Life
+
+    def run(self) -> int:
+        """Register, work until told to stop, and return the exit code.
+
+        Raises `LabelInUse` when a live worker holds the label.
+        """
+        code, log = int(ExitCodes.CRASHED), ""
+        with ExitStack() as stack:
+            stack.callback(self.wakeup.close)
+            stack.enter_context(self.stop.installed())
+            self.enter()
+            try:
+                stack.enter_context(capture.installed())
+                if not self.options.inline:
+                    stack.enter_context(self.service.running())
+                self.loop()
+                self.empty_hands()
+                code, log = self.verdict()
+            except BaseException:
+                log = traceback.format_exc()
+                raise
+            finally:
+                self.leave(code, log)
+        return code
+
+    def enter(self) -> None:
+        """Take a place among the workers."""
+        self.me = identity.register(
+            self.me.label,
+            label_is_default=self.options.label_is_default,
+            settings={
+                "included_queues": list(self.options.queues),
+                "excluded_queues": list(self.options.excluded_queues),
+                "timeout": self.timeout,
+                "tasks": sorted(tasks_registry),
+            },
+            now=self.now,
+            wait=None if self.options.inline else self.wakeup.wait,
+        )
+        self.trouble.label = self.me.label
+        self.scheduler = Scheduler(
+            schedules_registry.for_queue(self.options.queues, self.options.excluded_queues)
+            if self.options.schedules
+            else []
+        )
+        self.maintenance = Maintenance(self.me, patient=not self.options.inline)
+        self.measure_clock()
+        self.scheduler.sync(self.now())
+        self.maintenance.run_once(self.now())
+        signals.worker_started.send_robust(sender=self.me.label, options=self.options)
+
+    def loop(self) -> None:
+        """Step, and wait when there was nothing to do."""
+        while not self.stop.requested:
+            try:
+                worked = self.run_once(self.now())
+            except (OperationalError, InterfaceError) as error:
+                if self.options.inline:
+                    raise
+                self.wakeup.wait(self.trouble.lost(error))
+                continue
+            self.trouble.back()
+            if self.options.once or (self.options.until_done and not worked):
+                return
+            if not worked:
+                self.wakeup.wait(self.seconds_to_wait())
+
+    def run_once(self, now: datetime) -> bool:
+        """Queue what is scheduled, claim what is next and run it; return whether anything was."""
+        if self.fenced:
+            self.start_over()
+        queued = self.scheduler.run_once(now)
+        looked = bool(queued) or not self.look_is_fresh()
+        if looked:
+            self.look(now)
+        moved = self.turn_over(now)
+        self.run_ready()
+        if self.options.inline:
+            moved += self.flush(self.now())
+        # A claim on the word of an older look may miss what came since.
+        return bool(queued or moved or not looked)
+
+    def leave(self, code: int, log: str) -> None:
+        """Write how it ended, if the database lets us."""
+        identity.running_here.discard(self.me.incarnation)
+        try:
+            workers.stop(self.me.pk, self.me.incarnation, code, log, self.now())
+        except (OperationalError, InterfaceError) as error:
+            self.trouble.lost(error)
+        signals.worker_stopped.send_robust(sender=self.me.label, exit_code=code, exit_log=log)
+
+    # One step
+
+    def look(self, now: datetime) -> None:
+        """Learn which queues have rows to claim, waking those that are due."""
+        waiting = task_execs.look()
+        if waiting.next_due is not None and waiting.next_due <= now:
+            task_execs.wake(now)
+            waiting = task_execs.look()
+        self.queues = [queue for queue in waiting.queues if self.options.takes(queue)]
+        self.next_due = waiting.next_due
+        self.looked = time.monotonic()
+
+    def turn_over(self, now: datetime) -> int:
+        """Hand in what is finished and claim what is next, in one transaction.
+
+        Returns how many rows moved.
+        """
+        limit = 0 if self.stop.requested else 1 if self.options.once else self.batch.limit
+        with self.books:
+            finished = drained(self.finished)
+            if not finished and not (self.queues and limit):
+                return 0
+            try:
+                kept, claimed = task_execs.turn_over(
+                    finished,
+                    self.claimant,
+                    self.queues,
+                    limit,
+                    now,
+                    sorted(self.skipped_names),
+                )
+            except BaseException:
+                self.finished.extendleft(reversed(finished))
+                raise
+            self.tell_dropped(finished, kept)
+            self.ready.extend(claimed)
+        if len(claimed) < limit:
+            self.queues = []
+        return len(claimed) + len(finished)
+
+    def run_ready(self) -> None:
+        """Run what is claimed, one after the other."""
+        began, count = time.monotonic(), 0
+        self.service.work_began()
+        try:
+            while not self.stop.requested and not self.fenced:
+                try:
+                    claimed = self.ready.popleft()
+                except IndexError:
+                    break
+                self.run_task(claimed)
+                count += 1
+        finally:
+            self.service.work_ended()
+        self.batch.observe(count, time.monotonic() - began)
+
+    def run_task(self, claimed: Claimed) -> None:
+        """Run one call and keep its outcome until the next turn-over."""
+        self.running, self.running_since = claimed, time.monotonic()
+        task = tasks_registry.get(claimed.task_name)
+        if task is None and self.known_elsewhere(claimed):
+            self.running = None
+            return
+        if signals.task_started.has_listeners(Task):
+            signals.task_started.send_robust(sender=Task, claimed=claimed)
+        outcome = execute(claimed, self.now, self.slot)
+        if not self.finished:
+            self.finished_since = time.monotonic()
+        self.finished.append((claimed, outcome))
+        self.running = None
+        self.cut_off += outcome.state == States.INTERRUPTED and outcome.replaced
+        if signals.task_finished.has_listeners(Task):
+            signals.task_finished.send_robust(sender=Task, claimed=claimed, outcome=outcome)
+
+    def flush(self, now: datetime) -> int:
+        """Hand in what is finished; return how many outcomes."""
+        with self.books:
+            finished = drained(self.finished)
+            if not finished:
+                return 0
+            try:
+                kept = task_execs.finish(finished, self.me.pk, now)
+            except BaseException:
+                self.finished.extendleft(reversed(finished))
+                raise
+            self.tell_dropped(finished, kept)
+            return len(finished)
+
+    def hand_back(self, now: datetime) -> None:
+        """Give rows that have not started back to the others."""
+        with self.books:
+            unstarted = drained(self.ready)
+            if unstarted:
+                task_execs.hand_back(unstarted, self.me.pk, now)
+
+    def empty_hands(self) -> None:
+        """Hand back what has not started and hand in what is finished, before leaving."""
+        patience = time.monotonic() + self.options.timeout
+        while True:
+            try:
+                self.hand_back(self.now())
+                self.flush(self.now())
+                return
+            except (OperationalError, InterfaceError) as error:
+                if self.options.inline or time.monotonic() > patience:
+                    raise
+                self.wakeup.wait(self.trouble.lost(error))
+
+    def known_elsewhere(self, claimed: Claimed) -> bool:
+        """Leave a row to a worker that knows its task, if there is one that lives."""
+        others = [row for row in workers.alive() if row.pk != self.me.pk]
+        elsewhere = workers.knows(others, claimed.task_name, self.now())
+        if elsewhere:
+            self.skipped_names.add(claimed.task_name)
+            with self.books:
+                task_execs.hand_back([claimed], self.me.pk, self.now())
+        signals.unknown_task.send_robust(
+            sender=self.me.label, name=claimed.task_name, left=elsewhere
+        )
+        return elsewhere
+
+    # Beside the tasks (the service's thread)
+
+    def beat(self) -> None:
+        """Say that we live, then look after the others."""
+        if not workers.beat(self.me.pk, self.me.incarnation):
+            self.fenced = True
+            self.wakeup.set()
+            return
+        self.measure_clock()
+        self.maintenance.run_once(self.now())
+
+    def relieve(self) -> None:
+        """Act for a main thread that a long task keeps: hand in, hand back."""
+        now = time.monotonic()
+        if self.finished and now - self.finished_since > FLUSH_SECONDS:
+            self.flush(self.now())
+        if self.ready and self.running and now - self.running_since > OVERSTAY_SECONDS:
+            self.hand_back(self.now())
+
+    # Small things
+
+    def now(self) -> datetime:
+        """Return the time by the database's clock, as far as it was measured."""
+        return timezone.now() + self.offset
+
+    def measure_clock(self) -> None:
+        """Learn how far this host's clock is from the database's; inline, the caller's counts."""
+        if not self.options.inline:
+            before = timezone.now()
+            self.offset = workers.clock() - before
+
+    def look_is_fresh(self) -> bool:
+        """Tell whether the last look still serves: claims were full since, and it is not old."""
+        return bool(self.queues) and time.monotonic() - self.looked < LOOK_SECONDS
+
+    def seconds_to_wait(self) -> float:
+        """Return how long nothing can be due."""
+        now = self.now()
+        moments = [aware(self.next_due)] if self.next_due else []
+        schedule = self.scheduler.earliest()
+        moments += [schedule] if schedule else []
+        until_due = min(((moment - aware(now)).total_seconds() for moment in moments), default=1e9)
+        return max(0.0, min(self.options.tick, until_due))
+
+    def start_over(self) -> None:
+        """Enter anew after we were declared dead: what we held is somebody else's by now."""
+        with self.books:
+            self.ready.clear()
+        self.enter()
+        self.fenced = False
+
+    def tell_dropped(self, finished: list[Finished], kept: set[int]) -> None:
+        """Tell of outcomes that came too late: their rows were rescued meanwhile."""
+        for claimed, _ in finished:
+            if claimed.pk not in kept:
+                signals.outcome_dropped.send_robust(sender=self.me.label, claimed=claimed)
+
+    def verdict(self) -> tuple[int, str]:
+        """Return exit code and log of an orderly end."""
+        if self.cut_off:
+            return ExitCodes.TERMINATED.value, f"KeyboardInterrupt: {self.stop.reason}"
+        return ExitCodes.STOPPED.value, ""
+
+    @property
+    def claimant(self) -> Claimant:
+        return Claimant(self.me.pk, self.me.incarnation)
+
+    @property
+    def timeout(self) -> timedelta:
+        return timedelta(seconds=self.options.timeout)
+
+
+def drained(queue: deque[Any]) -> list[Any]:
+    """Empty a deque that another thread may be filling or emptying, and return what was in it."""
+    taken = []
+    while True:
+        try:
+            taken.append(queue.popleft())
+        except IndexError:
+            return taken
