@@ -70,11 +70,17 @@ def register_task(func: Callable[..., Any] | None = None, /, **options: Any) -> 
 
     def decorate(function: Callable[P, R]) -> TaskFunction[P, R]:
         settings = _renamed(options)
-        settings.setdefault("name", _default_name(function))
+        if "name" not in settings:
+            settings["name"] = _default_name(function)
         task: Task[P, R] = Task(func=function, **settings)
-        tasks_registry.register(task)
         registered = cast(TaskFunction[P, R], function)
-        registered.task = task
+        try:
+            registered.task = task
+        except AttributeError as error:
+            raise InvalidDefinition(
+                f"{function!r} cannot carry .queue(). Wrap it in a function of your own."
+            ) from error
+        tasks_registry.register(task)
         for method in ("queue", "queue_many", "aqueue", "aqueue_many", "using"):
             setattr(registered, method, getattr(task, method))
         return registered

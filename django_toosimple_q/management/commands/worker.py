@@ -111,7 +111,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **given: Any) -> None:
-        set_log_level(given["verbosity"])
+        set_up_logging(given["verbosity"])
         try:
             options = WorkerOptions(
                 queues=given["queue"],
@@ -146,6 +146,14 @@ def add(parser: Any, name: str, *others: str, **settings: Any) -> None:
     parser.add_argument(*flags, dest=name, **settings)
 
 
-def set_log_level(verbosity: int) -> None:
-    """Let -v 0…3 decide what the package logs: errors, warnings, what happens, each task."""
-    logging.getLogger("toosimpleq").setLevel(LEVELS[verbosity])
+def set_up_logging(verbosity: int) -> None:
+    """Let -v 0…3 decide what is logged: errors, warnings, what happens, each start as well.
+
+    A project that configures logging for "toosimpleq" keeps its handlers; else lines go to stderr.
+    """
+    logger = logging.getLogger("toosimpleq")
+    logger.setLevel(LEVELS[verbosity])
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("[%(asctime)s] %(levelname)s %(message)s"))
+        logger.addHandler(handler)

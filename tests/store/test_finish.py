@@ -1,0 +1,226 @@
+from unittest import mock
+
+from django.db import DataError, connection
+from django.test import TestCase
+
+from django_toosimple_q.execution import Outcome
+from django_toosimple_q.models import TaskExec
+from django_toosimple_q.retry import NextAttempt
+from django_toosimple_q.store import task_execs, workers
+from django_toosimple_q.store.dialect import dialect_of
+from django_toosimple_q.worker.executor import store_result
+from tests.support import (
+    NOW,
+    ago,
+    claim,
+    isolate_registries,
+    make_task,
+    make_worker,
+    reload,
+)
+
+
+class FinishTests(TestCase):
+    def setUp(self):
+        isolate_registries(self)
+        self.task = make_task(retries=2, retry_delay=10)
+        self.me = make_worker()
+
+    def claimed(self, count=1, task=None):
+        (task or self.task).queue_many([(n,) for n in range(count)])
+        return claim(self.me)
+
+    def finish(self, *finished):
+        return task_execs.finish(finished, self.me.worker_id, NOW)
+
+    def test_an_outcome_is_written_whole(self):
+        [claimed] = self.claimed()
+        sealed, preview = store_result(self.task.task, {"x": 1})
+
+        kept = self.finish(
+            (
+                claimed,
+                Outcome("SUCCEEDED", ago(seconds=2), ago(seconds=1), sealed, preview, None, "o", "e"),
+            )
+        )
+
+        row = reload(claimed)
+        self.assertEqual(kept, {claimed.pk})
+        self.assertEqual((row.state, row.result, row.result_preview), ("SUCCEEDED", {"x": 1}, "{'x': 1}"))
+        self.assertEqual((row.started, row.finished), (ago(seconds=2), ago(seconds=1)))
+        self.assertEqual((row.stdout, row.stderr, row.error), ("o", "e", None))
+        self.assertEqual(row.worker_id, self.me.worker_id)
+
+    def test_a_batch_is_written_by_one_statement(self):
+        claimed = self.claimed(20)
+
+        with self.assertNumQueries(2 if connection.vendor == "mysql" else 1):
+            kept = self.finish(*((one, Outcome("SUCCEEDED", NOW, NOW)) for one in claimed))
+
+        self.assertEqual(len(kept), 20)
+
+    def test_a_task_that_was_rescued_is_refused(self):
+        [claimed] = self.claimed()
+        workers.declare_gone(self.row(), NOW)
+        [rescue] = task_execs.rescue(NOW)
+
+        kept = self.finish((claimed, Outcome("SUCCEEDED", NOW, NOW)))
+
+        self.assertEqual(kept, set())
+        row = reload(claimed)
+        self.assertEqual((row.state, row.replaced_by_id), ("INTERRUPTED", rescue.replaced_by))
+
+    def test_another_worker_s_task_is_refused(self):
+        [claimed] = self.claimed()
+
+        kept = task_execs.finish([(claimed, Outcome("SUCCEEDED", NOW, NOW))], self.me.worker_id + 1, NOW)
+
+        self.assertEqual((kept, reload(claimed).state), (set(), "PROCESSING"))
+
+    def test_finishing_twice_changes_nothing(self):
+        [claimed] = self.claimed()
+        failed = Outcome("FAILED", NOW, NOW, next_attempt=NextAttempt(10, 1, 20))
+        self.finish((claimed, failed))
+
+        self.assertEqual(self.finish((claimed, failed)), set())
+        self.assertEqual(TaskExec.objects.count(), 2)
+
+    def test_a_retry_is_a_sleeping_row_with_the_same_bytes(self):
+        [claimed] = self.claimed()
+
+        self.finish((claimed, Outcome("FAILED", NOW, NOW, error="boom", next_attempt=NextAttempt(10, 1, 20))))
+
+        first = reload(claimed)
+        second = first.replaced_by
+        self.assertEqual((first.state, first.error), ("FAILED", "boom"))
+        self.assertEqual((second.state, (second.due - NOW).total_seconds()), ("SLEEPING", 10))
+        self.assertEqual((second.retries, second.retry_delay), (1, 20))
+        self.assertEqual((second.attempt, second.root_id, second.args), (2, first.pk, [0]))
+        self.assertEqual(raw_args(first), raw_args(second))
+
+    def test_a_third_attempt_keeps_the_root(self):
+        [claimed] = self.claimed()
+        failed = Outcome("FAILED", NOW, NOW, next_attempt=NextAttempt(0, 1, 20))
+        self.finish((claimed, failed))
+        task_execs.wake(NOW)
+        [second] = claim(self.me)
+        self.finish((second, failed))
+
+        third = TaskExec.objects.latest("pk")
+        self.assertEqual((third.attempt, third.root_id), (3, claimed.pk))
+
+    def test_an_interrupted_call_is_replaced_at_once_at_no_retry_s_cost(self):
+        [claimed] = self.claimed()
+
+        self.finish((claimed, Outcome("INTERRUPTED", NOW, NOW, error="SIGTERM", replaced=True)))
+
+        second = reload(claimed).replaced_by
+        self.assertEqual((second.state, second.due, second.retries), ("SLEEPING", NOW, 2))
+
+    def test_the_retry_of_a_unique_call_merges_into_the_one_that_waits(self):
+        task = make_task("u", lambda n: None, unique=True, retries=5)
+        [claimed] = self.claimed(task=task)
+        waiting = task.queue(0)
+        TaskExec.objects.filter(pk=waiting.pk).update(retries=1)
+
+        self.finish((claimed, Outcome("FAILED", NOW, NOW, next_attempt=NextAttempt(10, 4, 20))))
+
+        self.assertEqual(reload(claimed).replaced_by_id, waiting.pk)
+        self.assertEqual((reload(waiting).state, reload(waiting).retries), ("QUEUED", 4))
+
+    def test_a_mixed_batch_links_each_failure_to_its_own_retry(self):
+        claimed = self.claimed(6)
+        finished = [
+            (one, Outcome("FAILED", NOW, NOW, next_attempt=NextAttempt(0, 1, 1)))
+            if number % 2
+            else (one, Outcome("SUCCEEDED", NOW, NOW))
+            for number, one in enumerate(claimed)
+        ]
+
+        self.finish(*reversed(finished))
+
+        for number, one in enumerate(claimed):
+            following = reload(one).replaced_by
+            self.assertEqual(following and following.args, [number] if number % 2 else None)
+
+    def test_one_outcome_that_the_database_refuses_leaves_its_neighbours(self):
+        claimed = self.claimed(3)
+        dialect = type(dialect_of(connection))
+        update_rows = dialect.update_rows
+
+        def refuse(self, connection, columns, rows, worker_id):
+            if any("poison" in str(row) for row in rows):
+                raise DataError("refused \u20ac\x00")
+            return update_rows(self, connection, columns, rows, worker_id)
+
+        with mock.patch.object(dialect, "update_rows", refuse):
+            kept = self.finish(
+                *((one, Outcome("SUCCEEDED", NOW, NOW, stdout="poison" * (one is claimed[1]))) for one in claimed)
+            )
+
+        self.assertEqual(len(kept), 3)
+        self.assertEqual([reload(one).state for one in claimed], ["SUCCEEDED", "FAILED", "SUCCEEDED"])
+        self.assertIn("the database refused", reload(claimed[1]).error)
+
+    def row(self):
+        from django_toosimple_q.models import WorkerStatus
+
+        return WorkerStatus.objects.get(pk=self.me.worker_id)
+
+
+class TurnOverTests(TestCase):
+    def setUp(self):
+        isolate_registries(self)
+        self.me = make_worker()
+
+    def test_it_finishes_and_claims_together(self):
+        task = make_task()
+        task.queue_many([(1,), (2,), (3,)])
+        first = claim(self.me, limit=1)
+
+        kept, claimed = task_execs.turn_over(
+            [(first[0], Outcome("SUCCEEDED", NOW, NOW))], self.me, ["default"], 10, NOW
+        )
+
+        self.assertEqual(kept, {first[0].pk})
+        self.assertEqual([one.arguments()[0] for one in claimed], [[2], [3]])
+        self.assertEqual(reload(first[0]).state, "SUCCEEDED")
+
+
+class HandBackTests(TestCase):
+    def setUp(self):
+        isolate_registries(self)
+        self.me = make_worker()
+
+    def test_rows_that_did_not_start_are_queued_again(self):
+        make_task().queue_many([(1,), (2,)])
+        claimed = claim(self.me)
+
+        task_execs.hand_back(claimed, self.me.worker_id, NOW)
+
+        for one in claimed:
+            row = reload(one)
+            self.assertEqual((row.state, row.worker_id, row.started), ("QUEUED", None, None))
+
+    def test_rows_of_others_are_left(self):
+        make_task().queue()
+        claimed = claim(self.me)
+
+        self.assertEqual(task_execs.hand_back(claimed, self.me.worker_id + 1, NOW), set())
+        self.assertEqual(reload(claimed[0]).state, "PROCESSING")
+
+    def test_a_unique_row_merges_into_one_that_waits(self):
+        task = make_task(unique=True)
+        task.queue()
+        claimed = claim(self.me)
+        waiting = task.queue()
+
+        task_execs.hand_back(claimed, self.me.worker_id, NOW)
+
+        self.assertEqual(reload(claimed[0]).replaced_by_id, waiting.pk)
+
+
+def raw_args(row):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT args FROM toosimpleq_taskexec WHERE id = %s", [row.pk])
+        return cursor.fetchone()[0]

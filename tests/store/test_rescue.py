@@ -1,0 +1,155 @@
+from datetime import timedelta
+
+from django.test import TestCase
+
+from django_toosimple_q.models import TaskExec, WorkerStatus
+from django_toosimple_q.store import task_execs, workers
+from tests.support import NOW, ago, claim, isolate_registries, make_task, make_worker, reload
+
+
+def row_of(claimant):
+    return WorkerStatus.objects.get(pk=claimant.worker_id)
+
+
+class RescueTests(TestCase):
+    def setUp(self):
+        isolate_registries(self)
+        self.dead = make_worker("dead", incarnation="d")
+        self.alive = make_worker("alive", incarnation="a")
+
+    def die(self):
+        workers.declare_gone(row_of(self.dead), NOW)
+
+    def test_a_dead_worker_s_rows_are_interrupted_and_replaced(self):
+        make_task(retries=3, retry_delay=5).queue(1)
+        [claimed] = claim(self.dead)
+        self.die()
+
+        [rescue] = task_execs.rescue(NOW)
+
+        old, new = reload(claimed), reload(rescue.replaced_by)
+        self.assertEqual((old.state, old.finished, old.deaths), ("INTERRUPTED", NOW, 1))
+        self.assertEqual((old.error, old.replaced_by_id), ("its worker died", new.pk))
+        self.assertEqual((new.state, new.due, new.args), ("SLEEPING", NOW, [1]))
+        self.assertEqual((new.retries, new.retry_delay, new.deaths, new.alone), (3, 5, 1, True))
+        self.assertEqual((new.attempt, new.root_id), (2, old.pk))
+
+    def test_rows_of_the_living_are_left(self):
+        make_task().queue()
+        [claimed] = claim(self.alive)
+
+        self.assertEqual(task_execs.rescue(NOW), [])
+        self.assertEqual(reload(claimed).state, "PROCESSING")
+
+    def test_a_row_is_rescued_once(self):
+        make_task().queue()
+        claim(self.dead)
+        self.die()
+        task_execs.rescue(NOW)
+
+        self.assertEqual(task_execs.rescue(NOW), [])
+        self.assertEqual(TaskExec.objects.count(), 2)
+
+    def test_a_stopped_worker_s_leftovers_are_rescued_as_well(self):
+        make_task().queue()
+        claim(self.dead)
+        workers.stop(self.dead.worker_id, "d", 99, "boom", NOW)
+
+        self.assertEqual(len(task_execs.rescue(NOW)), 1)
+
+    def test_a_held_task_waits_for_a_person(self):
+        make_task(on_interruption="hold").queue()
+        [claimed] = claim(self.dead)
+        self.die()
+
+        [rescue] = task_execs.rescue(NOW)
+
+        self.assertIsNone(rescue.replaced_by)
+        row = reload(claimed)
+        self.assertEqual((row.state, row.replaced_by_id), ("INTERRUPTED", None))
+        self.assertIn("held for a person", row.error)
+
+    def test_a_row_whose_worker_died_three_times_is_failed(self):
+        make_task().queue()
+        for death in range(3):
+            claimant = make_worker(f"w{death}", incarnation=str(death))
+            task_execs.wake(NOW)
+            [claimed] = claim(claimant)
+            workers.declare_gone(row_of(claimant), NOW)
+            [rescue] = task_execs.rescue(NOW)
+
+        row = reload(claimed)
+        self.assertEqual((row.state, row.replaced_by_id, rescue.state), ("FAILED", None, "FAILED"))
+        self.assertIn("its worker died 3 times", row.error)
+        self.assertEqual(TaskExec.objects.count(), 3)
+
+    def test_the_replacement_of_a_unique_row_merges_into_one_that_waits(self):
+        task = make_task(unique=True)
+        task.queue()
+        [claimed] = claim(self.dead)
+        waiting = task.queue()
+        self.die()
+
+        task_execs.rescue(NOW)
+
+        self.assertEqual(reload(claimed).replaced_by_id, waiting.pk)
+        self.assertEqual(reload(waiting).deaths, 1)
+
+    def test_a_row_whose_worker_has_no_row_is_found(self):
+        make_task().queue()
+        [claimed] = claim(self.dead)
+        WorkerStatus.objects.filter(label="dead").delete()
+
+        self.assertEqual(task_execs.rescue(NOW), [])
+        self.assertEqual(task_execs.orphans(), [claimed.pk])
+        self.assertEqual(len(task_execs.rescue_orphans([claimed.pk], NOW)), 1)
+        self.assertEqual(reload(claimed).state, "INTERRUPTED")
+
+
+class DeclareTests(TestCase):
+    def test_only_a_stale_and_unchanged_worker_is_declared_dead_and_once(self):
+        seen = row_of(make_worker(now=ago(hours=2), timeout=timedelta(hours=1)))
+
+        self.assertTrue(workers.declare_dead(seen, NOW))
+        self.assertFalse(workers.declare_dead(seen, NOW))
+
+    def test_a_worker_that_beat_since_it_was_seen_lives(self):
+        claimant = make_worker(now=ago(hours=2), timeout=timedelta(hours=1))
+        seen = row_of(claimant)
+        workers.beat(*claimant, now=ago(minutes=90))
+
+        self.assertFalse(workers.declare_dead(seen, NOW))
+
+    def test_a_fresh_worker_lives(self):
+        seen = row_of(make_worker(now=ago(minutes=59), timeout=timedelta(hours=1)))
+
+        self.assertFalse(workers.declare_dead(seen, NOW))
+
+
+class BeatTests(TestCase):
+    def test_it_is_written_by_the_database_s_clock(self):
+        claimant = make_worker(now=ago(days=1000))
+
+        self.assertTrue(workers.beat(*claimant))
+
+        apart = row_of(claimant).last_tick - workers.clock()
+        self.assertLess(abs(apart.total_seconds()), 5)
+
+    def test_a_worker_declared_dead_learns_it(self):
+        for label, fields in (("a", {"rescued": NOW}), ("b", {"stopped": NOW})):
+            with self.subTest(fields=fields):
+                self.assertFalse(workers.beat(*make_worker(label, **fields)))
+        self.assertFalse(workers.beat(10**9, "i"))
+        self.assertFalse(workers.beat(make_worker("c").worker_id, "other"))
+
+
+class ReviveTests(TestCase):
+    def test_rows_whose_task_is_known_again_are_queued(self):
+        unknown = TaskExec.objects.create(task_name="t", state="INVALID")
+        unreadable = TaskExec.objects.create(task_name="t", state="INVALID", error="args: …")
+        other = TaskExec.objects.create(task_name="u", state="INVALID")
+
+        self.assertEqual(task_execs.revive(["t"]), 1)
+
+        found = [reload(row).state for row in (unknown, unreadable, other)]
+        self.assertEqual(found, ["QUEUED", "INVALID", "INVALID"])
