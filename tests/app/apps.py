@@ -1,0 +1,8 @@
+"""The app that the tests install next to the queue."""
+
+from django.apps import AppConfig
+
+
+class TestsAppConfig(AppConfig):
+    name = "tests.app"
+    label = "tests_app"
