@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import Q
 
-from django_toosimple_q.models import WorkerStatus
+from django_toosimple_q.models import ScheduleExec, TaskExec, WorkerStatus
 from django_toosimple_q.store.dialect import dialect_of
 from django_toosimple_q.store.dialect.base import WORKERS
 from django_toosimple_q.store.step import adapt, statement, step
@@ -21,6 +21,24 @@ class Identity(NamedTuple):
     incarnation: str
     host: str
     pid: int
+
+
+@statement
+def missing_tables(connection: Any) -> list[str]:
+    """Return the tables and columns of the queue that the database does not have."""
+    missing = []
+    with connection.cursor() as cursor:
+        tables = connection.introspection.table_names(cursor)
+        for model in (TaskExec, ScheduleExec, WorkerStatus):
+            table = model._meta.db_table
+            if table not in tables:
+                missing.append(f"table {table}")
+                continue
+            found = connection.introspection.get_table_description(cursor, table)
+            has = {column.name for column in found}
+            wanted = [field.column for field in model._meta.concrete_fields]
+            missing += [f"column {table}.{column}" for column in wanted if column not in has]
+    return missing
 
 
 @statement

@@ -12,6 +12,7 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from django_toosimple_q import signals
+from django_toosimple_q.exceptions import NotMigrated
 from django_toosimple_q.execution import Claimed, Outcome
 from django_toosimple_q.models import TaskExec, WorkerStatus
 from django_toosimple_q.registry import schedules_registry, tasks_registry
@@ -95,7 +96,12 @@ class Worker:
         return code
 
     def enter(self) -> None:
-        """Take a place among the workers."""
+        """Take a place among the workers. Raises `NotMigrated` when there are none to be."""
+        missing = workers.missing_tables()
+        if missing:
+            raise NotMigrated(
+                f"the database has no {', '.join(missing)}. Run `manage.py migrate` first."
+            )
         self.me = identity.register(
             self.me.label,
             label_is_default=self.options.label_is_default,
@@ -135,6 +141,7 @@ class Worker:
                 return
             if not worked:
                 self.wakeup.wait(self.seconds_to_wait())
+        signals.worker_stopping.send_robust(sender=self.me.label, reason=self.stop.reason)
 
     def run_once(self, now: datetime) -> bool:
         """Queue what is scheduled, claim what is next and run it; return whether anything was."""
