@@ -31,9 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(
-    django_db_setup: None, monkeypatch_session: pytest.MonkeyPatch
-) -> None:
+def django_db_setup(django_db_setup: None, monkeypatch_session: pytest.MonkeyPatch) -> None:
     """Tell processes that a test starts which database the run has made."""
     name = str(connection.settings_dict["NAME"])
     monkeypatch_session.setenv("TOOSIMPLEQ_TEST_DATABASE_NAME", name)

@@ -1,0 +1,61 @@
+"""Build the wheel and refuse one that lacks a file of the package or brings anything else."""
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "django_toosimple_q"
+# Directories that hold files no import would miss.
+CARRIED = ("templates", "static", "migrations")
+
+
+def build(directory: str) -> Path:
+    """Build the sdist and from it the wheel, as a release does, and return the wheel."""
+    subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", directory],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return next(Path(directory).glob("*.whl"))
+
+
+def problems(wheel: Path) -> list[str]:
+    """Compare the wheel with the files that git knows."""
+    expected = set(_tracked_files())
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    return [
+        *(f"lacks {name}" for name in sorted(expected - packed)),
+        *(f"brings {name}" for name in sorted(packed - expected)),
+        *(f"has nothing in {PACKAGE}/{each}" for each in CARRIED if not _holds(packed, each)),
+    ]
+
+
+def _tracked_files() -> list[str]:
+    listed = subprocess.run(
+        ["git", "ls-files", PACKAGE], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return listed.stdout.splitlines()
+
+
+def _holds(packed: set[str], directory: str) -> bool:
+    return any(name.startswith(f"{PACKAGE}/{directory}/") for name in packed)
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as directory:
+        wheel = build(directory)
+        found = problems(wheel)
+        for problem in found:
+            print(f"{wheel.name} {problem}", file=sys.stderr)
+    if not found:
+        print(f"{wheel.name} holds every file of the package.")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
