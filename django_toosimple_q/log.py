@@ -86,8 +86,9 @@ def on_worker_started(sender: Any, options: Any, **kwargs: Any) -> None:
     )
 
 
-def on_worker_stopping(sender: Any, reason: str, **kwargs: Any) -> None:
-    logger.critical("worker stopping: label=%s reason=%s", sender, reason)
+def on_worker_stopping(sender: Any, reason: str, running: Any = None, **kwargs: Any) -> None:
+    waits = f" waiting_for={running.task_name}:{running.pk}" if running else ""
+    logger.critical("worker stopping: label=%s reason=%s%s", sender, reason, waits)
 
 
 def on_worker_stopped(sender: Any, exit_code: int, exit_log: str, **kwargs: Any) -> None:

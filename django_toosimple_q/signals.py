@@ -13,7 +13,7 @@ task_rescued = Signal()  # sender=worker label; rescue
 schedule_advanced = Signal()  # sender=Schedule; occurrences, skipped
 unknown_task = Signal()  # sender=worker label; name, invalid
 worker_started = Signal()  # sender=worker label; options
-worker_stopping = Signal()  # sender=worker label; reason
+worker_stopping = Signal()  # sender=worker label; reason, running
 worker_stopped = Signal()  # sender=worker label; exit_code
 database_lost = Signal()  # sender=worker label; error
 database_back = Signal()  # sender=worker label; seconds

@@ -100,12 +100,14 @@ def beat(connection: Any, worker_id: int, incarnation: str, now: datetime | None
 
     False means that it was declared dead, or that its row was deleted.
     """
-    clock = dialect_of(connection).clock if now is None else "%s"
+    moment, params = dialect_of(connection).clock(connection)
+    if now is not None:
+        moment, params = "%s", [adapt(connection, now)]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {WORKERS} SET last_tick = {clock} WHERE id = %s AND incarnation = %s"
+            f"UPDATE {WORKERS} SET last_tick = {moment} WHERE id = %s AND incarnation = %s"
             " AND stopped IS NULL AND rescued IS NULL",
-            [*([] if now is None else [adapt(connection, now)]), worker_id, incarnation],
+            [*params, worker_id, incarnation],
         )
         return bool(cursor.rowcount)
 
@@ -128,8 +130,12 @@ def stop(
 @statement
 def clock(connection: Any) -> datetime:
     """Return the time by the database's clock."""
-    moment: datetime = dialect_of(connection).now(connection)
-    return moment
+    dialect = dialect_of(connection)
+    moment, params = dialect.clock(connection)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {moment}", params)
+        now: datetime = dialect.moment(cursor.fetchone()[0])
+    return now
 
 
 @statement

@@ -24,6 +24,7 @@ class Slot:
         self.task_ends: float | None = None
         self.stop_ends: float | None = None
         self.reason = ""
+        self.cut_off = 0
 
     @contextmanager
     def user_code(self, timeout: float | None) -> Iterator[None]:
@@ -60,6 +61,7 @@ class Slot:
             return
         if self.stop_ends is not None and now >= self.stop_ends:
             self.inside = False
+            self.cut_off += 1
             raise TaskInterrupted(f"KeyboardInterrupt: {self.reason}")
         if self.task_ends is not None and now >= self.task_ends:
             self.inside = False

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_toosimple_q import signals
 from django_toosimple_q.exceptions import NotMigrated
 from django_toosimple_q.execution import Claimed, Outcome
-from django_toosimple_q.models import TaskExec, WorkerStatus
+from django_toosimple_q.models import WorkerStatus
 from django_toosimple_q.registry import schedules_registry, tasks_registry
 from django_toosimple_q.store import task_execs, workers
 from django_toosimple_q.store.task_execs import Claimant
@@ -32,7 +32,6 @@ from django_toosimple_q.worker.trouble import Trouble
 from django_toosimple_q.worker.wakeup import WakeUp
 
 ExitCodes = WorkerStatus.ExitCodes
-States = TaskExec.States
 Finished = tuple[Claimed, Outcome]
 
 # How old a look at the waiting queues may be before the next claim looks again.
@@ -61,7 +60,7 @@ class Worker:
         self.queues: list[str] = []
         self.next_due: datetime | None = None
         self.looked = -LOOK_SECONDS
-        self.cut_off = 0
+        self.told_stopping = False
         self.fenced = False
         # Held while rows are on their way between the database and the lists above.
         self.books = threading.Lock()
@@ -141,7 +140,7 @@ class Worker:
                 return
             if not worked:
                 self.wakeup.wait(self.seconds_to_wait())
-        signals.worker_stopping.send_robust(sender=self.me.label, reason=self.stop.reason)
+        self.tell_stopping()
 
     def run_once(self, now: datetime) -> bool:
         """Queue what is scheduled, claim what is next and run it; return whether anything was."""
@@ -237,7 +236,6 @@ class Worker:
             self.finished_since = time.monotonic()
         self.finished.append((claimed, outcome))
         self.running = None
-        self.cut_off += outcome.state == States.INTERRUPTED and outcome.replaced
         if signals.task_finished.has_listeners(Task):
             signals.task_finished.send_robust(sender=Task, claimed=claimed, outcome=outcome)
 
@@ -301,6 +299,7 @@ class Worker:
 
     def relieve(self) -> None:
         """Act for a main thread that a long task keeps: hand in, hand back."""
+        self.tell_stopping()
         now = time.monotonic()
         if self.finished and now - self.finished_since > FLUSH_SECONDS:
             self.flush(self.now())
@@ -345,9 +344,17 @@ class Worker:
             if claimed.pk not in kept:
                 signals.outcome_dropped.send_robust(sender=self.me.label, claimed=claimed)
 
+    def tell_stopping(self) -> None:
+        """Tell once that the worker was asked to stop, and what it still waits for."""
+        if self.stop.requested and not self.told_stopping:
+            self.told_stopping = True
+            signals.worker_stopping.send_robust(
+                sender=self.me.label, reason=self.stop.reason, running=self.running
+            )
+
     def verdict(self) -> tuple[int, str]:
         """Return exit code and log of an orderly end."""
-        if self.cut_off:
+        if self.slot.cut_off:
             return ExitCodes.TERMINATED.value, f"KeyboardInterrupt: {self.stop.reason}"
         return ExitCodes.STOPPED.value, ""
 

@@ -29,7 +29,7 @@ class Pick(NamedTuple):
 class Dialect:
     """One database's way of doing what the store does; stateless, shared between threads."""
 
-    clock = "CURRENT_TIMESTAMP"
+    clock_sql = "CURRENT_TIMESTAMP"
     least, greatest = "LEAST", "GREATEST"
     skip_locked = ""
     # How long a transaction that could not begin is repeated, whatever the number of attempts.
@@ -106,11 +106,9 @@ class Dialect:
         """Return a datetime column of a raw row as Django reads it."""
         return value
 
-    def now(self, connection: Any) -> Any:
-        """Return the database's clock, read now and not when the transaction began."""
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT {self.clock}", [])
-            return self.moment(cursor.fetchone()[0])
+    def clock(self, connection: Any) -> tuple[str, list[Any]]:
+        """Return an expression for the database's clock, read now, and its parameters."""
+        return self.clock_sql, []
 
     def is_transient(self, error: BaseException) -> bool:
         """Tell whether repeating the same transaction is the cure (a deadlock, a lock timeout)."""

@@ -10,7 +10,7 @@ from django_toosimple_q.store.dialect.base import ALIVE, TABLE, Dialect, Pick
 
 class MySQL(Dialect):
     # CURRENT_TIMESTAMP is the session's time zone; Django stores UTC.
-    clock = "UTC_TIMESTAMP(6)"
+    clock_sql = "UTC_TIMESTAMP(6)"
     skip_locked = " FOR UPDATE SKIP LOCKED"
     # Deadlock, lock wait timeout.
     transient_codes = frozenset({1213, 1205})

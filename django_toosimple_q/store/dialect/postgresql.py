@@ -14,7 +14,7 @@ TYPES = {
 
 
 class PostgreSQL(Dialect):
-    clock = "CLOCK_TIMESTAMP()"
+    clock_sql = "CLOCK_TIMESTAMP()"
     skip_locked = " FOR UPDATE SKIP LOCKED"
     # Serialization failure, deadlock, lock not available.
     transient_codes = frozenset({"40001", "40P01", "55P03"})

@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from django_toosimple_q import conf
 from django_toosimple_q.store.dialect.base import ALIVE, TABLE, Dialect, Pick, ranked
 
 
 class SQLite(Dialect):
-    # What Django writes: no "T", no zone, UTC.
-    clock = "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
     least, greatest = "MIN", "MAX"
     patience_seconds = 60.0
 
@@ -72,6 +71,11 @@ class SQLite(Dialect):
         with connection.cursor() as cursor:
             cursor.execute(sql, [*params, worker_id])
             return {row[0] for row in cursor.fetchall()}
+
+    def clock(self, connection: Any) -> tuple[str, list[Any]]:
+        # The database is on this host, so its clock is ours; STRFTIME would write milliseconds,
+        # which never equal what Django writes.
+        return "%s", [connection.ops.adapt_datetimefield_value(timezone.now())]
 
     def moment(self, value: Any) -> Any:
         if value is None:

@@ -1,0 +1,60 @@
+"""Tasks that real worker processes run in the acceptance tests."""
+
+import os
+import signal
+import time
+from typing import Any
+
+from django_toosimple_q.decorators import register_task, schedule_task
+from tests.app.models import Effect
+
+
+@register_task(name="app.echo")
+def echo(value: Any = None) -> Any:
+    return value
+
+
+@register_task(name="app.effect")
+def effect(key: str) -> None:
+    Effect.objects.create(key=key)
+
+
+@register_task(name="app.ledger")
+def ledger(path: str, line: str) -> None:
+    """Append a line to a file: what really ran, told outside the queue."""
+    with open(path, "a") as file:
+        file.write(f"{line}\n")
+
+
+@register_task(name="app.sleep")
+def sleep(seconds: float, path: str = "", line: str = "") -> str:
+    if path:
+        ledger(path, f"began {line}")
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.02)
+    if path:
+        ledger(path, f"ended {line}")
+    return "slept"
+
+
+@register_task(name="app.held", on_interruption="hold")
+def held(seconds: float, path: str) -> None:
+    sleep(seconds, path, "held")
+
+
+@register_task(name="app.unique", unique=True)
+def unique(key: str, path: str = "") -> None:
+    if path:
+        ledger(path, f"{key} {Effect.objects.filter(key=key).count()}")
+
+
+@register_task(name="app.suicide")
+def suicide() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@schedule_task(cron="* * * * * *", name="app.every_second", queue="seconds", catch_up=True, datetime_kwarg="at")
+@register_task(name="app.second", queue="seconds")
+def second(at: Any = None) -> Any:
+    return at
