@@ -1,5 +1,6 @@
 """The two values of an execution: the row in hand, and what came of it."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,3 +54,7 @@ class Outcome:
     next_attempt: NextAttempt | None = None
     # The call was cut off: it runs again at once, at no retry's cost.
     replaced: bool = False
+
+
+# The row whose task runs in this context, for those who tell the task about itself.
+running: ContextVar[Claimed | None] = ContextVar("toosimpleq_running", default=None)

@@ -1,7 +1,7 @@
 """The registries of tasks and schedules: dicts by name, the source of truth of what runs."""
 
 import inspect
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Protocol, TypeVar
 
 from django_toosimple_q.exceptions import DuplicateName
@@ -53,6 +53,25 @@ class Registry(dict[str, D]):
         ]
 
 
+class TaskRegistry(Registry[Task[Any, Any]]):
+    """Tasks by name, and who to ask for one that no import has registered yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finders: list[Callable[[Any], Task[Any, Any] | None]] = []
+
+    def find(self, claimed: Any) -> Task[Any, Any] | None:
+        """Return the task of a claimed row; a name that is not registered is put to the finders.
+
+        A finder answers only for a row whose signature it has verified, and registers its answer.
+        """
+        task = self.get(claimed.task_name)
+        if task is not None:
+            return task
+        answers = (finder(claimed) for finder in self.finders)
+        return next((answer for answer in answers if answer is not None), None)
+
+
 def same_function(one: Any, other: Any) -> bool:
     """Tell whether two definitions come from the same lines of the same file."""
     return _origin(one) == _origin(other) and _details(one) == _details(other)
@@ -71,5 +90,5 @@ def _details(definition: Any) -> tuple[Any, ...]:
     return definition.cron, definition.args, definition.kwargs, definition.queue_name
 
 
-tasks_registry: Registry[Task[Any, Any]] = Registry()
+tasks_registry = TaskRegistry()
 schedules_registry: Registry[Schedule] = Registry()

@@ -9,7 +9,7 @@ from asgiref.sync import async_to_sync, iscoroutinefunction
 
 from django_toosimple_q import conf, payload
 from django_toosimple_q.exceptions import Cancel, Retry, TaskInterrupted, UnreadablePayload
-from django_toosimple_q.execution import Claimed, Outcome
+from django_toosimple_q.execution import Claimed, Outcome, running
 from django_toosimple_q.models import PREVIEW_LENGTH, TaskExec
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.retry import NextAttempt, next_attempt
@@ -41,6 +41,7 @@ def execute(claimed: Claimed, now: Callable[[], datetime], slot: Slot) -> Outcom
 
     started = now()
     with captured() as output:
+        token = running.set(claimed)
         try:
             with slot.user_code(claimed.timeout):
                 value = call(task, args, kwargs)
@@ -48,6 +49,8 @@ def execute(claimed: Claimed, now: Callable[[], datetime], slot: Slot) -> Outcom
             outcome = Outcome(States.SUCCEEDED, result=sealed, result_preview=preview)
         except BaseException as error:
             outcome = failure(task, claimed, error)
+        finally:
+            running.reset(token)
     outcome.started = started
     outcome.finished = now()
     outcome.stdout = output.text("stdout")
