@@ -225,7 +225,7 @@ class Worker:
     def run_task(self, claimed: Claimed) -> None:
         """Run one call and keep its outcome until the next turn-over."""
         self.running, self.running_since = claimed, time.monotonic()
-        task = tasks_registry.get(claimed.task_name)
+        task = tasks_registry.find(claimed)
         if task is None and self.known_elsewhere(claimed):
             self.running = None
             return
