@@ -86,8 +86,9 @@ def on_worker_started(sender: Any, options: Any, **kwargs: Any) -> None:
     )
 
 
-def on_worker_stopping(sender: Any, reason: str, running: Any = None, **kwargs: Any) -> None:
-    waits = f" waiting_for={running.task_name}:{running.pk}" if running else ""
+def on_worker_stopping(sender: Any, reason: str, running: Any, **kwargs: Any) -> None:
+    names = ",".join(f"{one.task_name}:{one.pk}" for one in running)
+    waits = f" waiting_for={names}" if names else ""
     logger.critical("worker stopping: label=%s reason=%s%s", sender, reason, waits)
 
 

@@ -22,6 +22,11 @@ def queue_connection() -> Any:
     return connections[router.db_for_write(TaskExec)]
 
 
+def queue_family() -> str:
+    """Return the kind of database that holds the queue, as the dialect names it."""
+    return dialect_of(queue_connection()).family
+
+
 def step(
     function: Callable[Concatenate[Any, P], R],
 ) -> Callable[P, R]:

@@ -26,7 +26,7 @@ class Service:
         self.busy = threading.Event()
         self.stopping = threading.Event()
         self.nudged = threading.Event()
-        self.trouble: BaseException | None = None
+        self.crash: BaseException | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -62,6 +62,9 @@ class Service:
                 if time.monotonic() >= next_beat:
                     next_beat = time.monotonic() + self.beat_seconds
                     self._guarded(self.beat)
+        except BaseException as error:
+            # The worker's own loop ends with it: a worker that does not beat must not go on.
+            self.crash = error
         finally:
             connections.close_all()
 
@@ -69,7 +72,5 @@ class Service:
         """Database trouble ends this round only; the next one tries again on a new connection."""
         try:
             action()
-            self.trouble = None
-        except (DatabaseError, InterfaceError) as error:
-            self.trouble = error
+        except (DatabaseError, InterfaceError):
             connections.close_all()

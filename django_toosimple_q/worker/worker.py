@@ -1,28 +1,26 @@
 """The worker: step, then one wait. Claims rows, runs them, and hands in what came of them."""
 
-import threading
 import time
 import traceback
-from collections import deque
 from contextlib import ExitStack
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
-from django_toosimple_q import signals
+from django_toosimple_q import notify, signals
 from django_toosimple_q.exceptions import NotMigrated
-from django_toosimple_q.execution import Claimed, Outcome
+from django_toosimple_q.execution import Claimed
 from django_toosimple_q.models import WorkerStatus
 from django_toosimple_q.registry import schedules_registry, tasks_registry
 from django_toosimple_q.store import task_execs, workers
-from django_toosimple_q.store.task_execs import Claimant
+from django_toosimple_q.store.step import queue_connection, queue_family
 from django_toosimple_q.task import Task
 from django_toosimple_q.worker import capture, identity
 from django_toosimple_q.worker.batch import BatchSize
 from django_toosimple_q.worker.deadline import MainThreadSlot, Slot, main_thread
 from django_toosimple_q.worker.executor import execute
+from django_toosimple_q.worker.hands import Hands
 from django_toosimple_q.worker.maintenance import Maintenance
 from django_toosimple_q.worker.options import WorkerOptions
 from django_toosimple_q.worker.scheduler import Scheduler, aware
@@ -32,7 +30,6 @@ from django_toosimple_q.worker.trouble import Trouble
 from django_toosimple_q.worker.wakeup import WakeUp
 
 ExitCodes = WorkerStatus.ExitCodes
-Finished = tuple[Claimed, Outcome]
 
 # How old a look at the waiting queues may be before the next claim looks again.
 LOOK_SECONDS = 0.05
@@ -51,29 +48,26 @@ class Worker:
         self.wakeup = WakeUp()
         self.stop = StopSignals(options.grace, self.slot, self.wakeup)
         self.batch = BatchSize()
-        self.ready: deque[Claimed] = deque()
-        self.finished: deque[Finished] = deque()
         self.skipped_names: set[str] = set()
-        self.running: Claimed | None = None
-        self.running_since = 0.0
-        self.finished_since = 0.0
         self.queues: list[str] = []
         self.next_due: datetime | None = None
         self.looked = -LOOK_SECONDS
-        self.told_stopping = False
+        self.began = 0.0
+        self.attentive_until = 0.0
         self.fenced = False
-        # Held while rows are on their way between the database and the lists above.
-        self.books = threading.Lock()
+        self.told_stopping = False
         self.service = Service(options.beat, self.beat, self.relieve)
         self.trouble = Trouble()
         self.me = WorkerStatus(label=options.resolved_label(), timeout=self.timeout)
+        self.hands = Hands(self.me)
+        self.hints = notify.Hints(self.wakeup)
 
     # Life
 
     def run(self) -> int:
         """Register, work until told to stop, and return the exit code.
 
-        Raises `LabelInUse` when a live worker holds the label.
+        Raises `LabelInUse` when a live worker holds the label, `NotMigrated` without tables.
         """
         code, log = int(ExitCodes.CRASHED), ""
         with ExitStack() as stack:
@@ -83,6 +77,9 @@ class Worker:
             try:
                 stack.enter_context(capture.installed())
                 if not self.options.inline:
+                    alias = queue_connection().alias
+                    self.hints = notify.listen(self.wakeup, alias, queue_family())
+                    stack.callback(self.hints.close)
                     stack.enter_context(self.service.running())
                 self.loop()
                 self.empty_hands()
@@ -95,7 +92,7 @@ class Worker:
         return code
 
     def enter(self) -> None:
-        """Take a place among the workers. Raises `NotMigrated` when there are none to be."""
+        """Take a place among the workers, and look after what others left."""
         missing = workers.missing_tables()
         if missing:
             raise NotMigrated(
@@ -113,6 +110,7 @@ class Worker:
             now=self.now,
             wait=None if self.options.inline else self.wakeup.wait,
         )
+        self.hands.me = self.me
         self.trouble.label = self.me.label
         self.scheduler = Scheduler(
             schedules_registry.for_queue(self.options.queues, self.options.excluded_queues)
@@ -139,23 +137,38 @@ class Worker:
             if self.options.once or (self.options.until_done and not worked):
                 return
             if not worked:
-                self.wakeup.wait(self.seconds_to_wait())
+                self.wait()
         self.tell_stopping()
 
     def run_once(self, now: datetime) -> bool:
         """Queue what is scheduled, claim what is next and run it; return whether anything was."""
+        if self.service.crash:
+            raise self.service.crash
         if self.fenced:
             self.start_over()
         queued = self.scheduler.run_once(now)
         looked = bool(queued) or not self.look_is_fresh()
         if looked:
             self.look(now)
-        moved = self.turn_over(now)
+        limit = self.limit()
+        finished, claimed = self.hands.turn_over(
+            self.queues, limit, now, sorted(self.skipped_names)
+        )
+        if claimed < limit:
+            self.queues = []
         self.run_ready()
         if self.options.inline:
-            moved += self.flush(self.now())
+            finished += self.hands.flush(self.now())
         # A claim on the word of an older look may miss what came since.
-        return bool(queued or moved or not looked)
+        return bool(queued or finished or claimed or not looked)
+
+    def wait(self) -> None:
+        """Wait until something may be due, or something tells of new work."""
+        seconds = self.seconds_to_wait()
+        if time.monotonic() < self.attentive_until:
+            seconds = min(seconds, notify.LOOK_EVERY_SECONDS)
+        if self.hints.wait(seconds) and self.hints.debounced:
+            self.attentive_until = time.monotonic() + notify.ATTENTIVE_SECONDS
 
     def leave(self, code: int, log: str) -> None:
         """Write how it ended, if the database lets us."""
@@ -178,33 +191,11 @@ class Worker:
         self.next_due = waiting.next_due
         self.looked = time.monotonic()
 
-    def turn_over(self, now: datetime) -> int:
-        """Hand in what is finished and claim what is next, in one transaction.
-
-        Returns how many rows moved.
-        """
-        limit = 0 if self.stop.requested else 1 if self.options.once else self.batch.limit
-        with self.books:
-            finished = drained(self.finished)
-            if not finished and not (self.queues and limit):
-                return 0
-            try:
-                kept, claimed = task_execs.turn_over(
-                    finished,
-                    self.claimant,
-                    self.queues,
-                    limit,
-                    now,
-                    sorted(self.skipped_names),
-                )
-            except BaseException:
-                self.finished.extendleft(reversed(finished))
-                raise
-            self.tell_dropped(finished, kept)
-            self.ready.extend(claimed)
-        if len(claimed) < limit:
-            self.queues = []
-        return len(claimed) + len(finished)
+    def limit(self) -> int:
+        """Return how many rows to claim."""
+        if self.stop.requested:
+            return 0
+        return 1 if self.options.once else self.batch.limit
 
     def run_ready(self) -> None:
         """Run what is claimed, one after the other."""
@@ -212,9 +203,8 @@ class Worker:
         self.service.work_began()
         try:
             while not self.stop.requested and not self.fenced:
-                try:
-                    claimed = self.ready.popleft()
-                except IndexError:
+                claimed = self.hands.take()
+                if claimed is None:
                     break
                 self.run_task(claimed)
                 count += 1
@@ -224,54 +214,15 @@ class Worker:
 
     def run_task(self, claimed: Claimed) -> None:
         """Run one call and keep its outcome until the next turn-over."""
-        self.running, self.running_since = claimed, time.monotonic()
-        task = tasks_registry.find(claimed)
-        if task is None and self.known_elsewhere(claimed):
-            self.running = None
+        self.began = time.monotonic()
+        if claimed.task_name not in tasks_registry and self.known_elsewhere(claimed):
             return
         if signals.task_started.has_listeners(Task):
             signals.task_started.send_robust(sender=Task, claimed=claimed)
         outcome = execute(claimed, self.now, self.slot)
-        if not self.finished:
-            self.finished_since = time.monotonic()
-        self.finished.append((claimed, outcome))
-        self.running = None
+        self.hands.put(claimed, outcome)
         if signals.task_finished.has_listeners(Task):
             signals.task_finished.send_robust(sender=Task, claimed=claimed, outcome=outcome)
-
-    def flush(self, now: datetime) -> int:
-        """Hand in what is finished; return how many outcomes."""
-        with self.books:
-            finished = drained(self.finished)
-            if not finished:
-                return 0
-            try:
-                kept = task_execs.finish(finished, self.me.pk, now)
-            except BaseException:
-                self.finished.extendleft(reversed(finished))
-                raise
-            self.tell_dropped(finished, kept)
-            return len(finished)
-
-    def hand_back(self, now: datetime) -> None:
-        """Give rows that have not started back to the others."""
-        with self.books:
-            unstarted = drained(self.ready)
-            if unstarted:
-                task_execs.hand_back(unstarted, self.me.pk, now)
-
-    def empty_hands(self) -> None:
-        """Hand back what has not started and hand in what is finished, before leaving."""
-        patience = time.monotonic() + self.options.timeout
-        while True:
-            try:
-                self.hand_back(self.now())
-                self.flush(self.now())
-                return
-            except (OperationalError, InterfaceError) as error:
-                if self.options.inline or time.monotonic() > patience:
-                    raise
-                self.wakeup.wait(self.trouble.lost(error))
 
     def known_elsewhere(self, claimed: Claimed) -> bool:
         """Leave a row to a worker that knows its task, if there is one that lives."""
@@ -279,32 +230,53 @@ class Worker:
         elsewhere = workers.knows(others, claimed.task_name, self.now())
         if elsewhere:
             self.skipped_names.add(claimed.task_name)
-            with self.books:
-                task_execs.hand_back([claimed], self.me.pk, self.now())
+            self.hands.hand_back(self.now(), [claimed])
         signals.unknown_task.send_robust(
             sender=self.me.label, name=claimed.task_name, left=elsewhere
         )
         return elsewhere
 
+    def empty_hands(self) -> None:
+        """Hand back what has not started and hand in what is finished, before leaving."""
+        patience = time.monotonic() + self.options.timeout
+        while True:
+            try:
+                self.hands.hand_back(self.now())
+                self.hands.flush(self.now())
+                return
+            except (OperationalError, InterfaceError) as error:
+                if self.options.inline or time.monotonic() > patience:
+                    raise
+                self.wakeup.wait(self.trouble.lost(error))
+
+    def start_over(self) -> None:
+        """Enter anew after we were declared dead: what we held is somebody else's by now."""
+        self.hands.drop()
+        self.enter()
+        self.fenced = False
+
     # Beside the tasks (the service's thread)
 
     def beat(self) -> None:
-        """Say that we live, then look after the others."""
+        """Say that we live, then look after the others and after our own books."""
         if not workers.beat(self.me.pk, self.me.incarnation):
             self.fenced = True
             self.wakeup.set()
             return
         self.measure_clock()
         self.maintenance.run_once(self.now())
+        if self.hands.reconcile(self.now()):
+            self.wakeup.set()
+        self.skipped_names.clear()
 
     def relieve(self) -> None:
         """Act for a main thread that a long task keeps: hand in, hand back."""
         self.tell_stopping()
         now = time.monotonic()
-        if self.finished and now - self.finished_since > FLUSH_SECONDS:
-            self.flush(self.now())
-        if self.ready and self.running and now - self.running_since > OVERSTAY_SECONDS:
-            self.hand_back(self.now())
+        if self.hands.finished and now - self.hands.finished_since > FLUSH_SECONDS:
+            self.hands.flush(self.now())
+        if self.hands.ready and now - self.began > OVERSTAY_SECONDS:
+            self.hands.hand_back(self.now())
 
     # Small things
 
@@ -318,10 +290,6 @@ class Worker:
             before = timezone.now()
             self.offset = workers.clock() - before
 
-    def look_is_fresh(self) -> bool:
-        """Tell whether the last look still serves: claims were full since, and it is not old."""
-        return bool(self.queues) and time.monotonic() - self.looked < LOOK_SECONDS
-
     def seconds_to_wait(self) -> float:
         """Return how long nothing can be due."""
         now = self.now()
@@ -331,25 +299,18 @@ class Worker:
         until_due = min(((moment - aware(now)).total_seconds() for moment in moments), default=1e9)
         return max(0.0, min(self.options.tick, until_due))
 
-    def start_over(self) -> None:
-        """Enter anew after we were declared dead: what we held is somebody else's by now."""
-        with self.books:
-            self.ready.clear()
-        self.enter()
-        self.fenced = False
-
-    def tell_dropped(self, finished: list[Finished], kept: set[int]) -> None:
-        """Tell of outcomes that came too late: their rows were rescued meanwhile."""
-        for claimed, _ in finished:
-            if claimed.pk not in kept:
-                signals.outcome_dropped.send_robust(sender=self.me.label, claimed=claimed)
+    def look_is_fresh(self) -> bool:
+        """Tell whether the last look still serves: claims were full since, and it is not old."""
+        return bool(self.queues) and time.monotonic() - self.looked < LOOK_SECONDS
 
     def tell_stopping(self) -> None:
         """Tell once that the worker was asked to stop, and what it still waits for."""
         if self.stop.requested and not self.told_stopping:
             self.told_stopping = True
             signals.worker_stopping.send_robust(
-                sender=self.me.label, reason=self.stop.reason, running=self.running
+                sender=self.me.label,
+                reason=self.stop.reason,
+                running=list(self.hands.running.values()),
             )
 
     def verdict(self) -> tuple[int, str]:
@@ -359,19 +320,5 @@ class Worker:
         return ExitCodes.STOPPED.value, ""
 
     @property
-    def claimant(self) -> Claimant:
-        return Claimant(self.me.pk, self.me.incarnation)
-
-    @property
     def timeout(self) -> timedelta:
         return timedelta(seconds=self.options.timeout)
-
-
-def drained(queue: deque[Any]) -> list[Any]:
-    """Empty a deque that another thread may be filling or emptying, and return what was in it."""
-    taken = []
-    while True:
-        try:
-            taken.append(queue.popleft())
-        except IndexError:
-            return taken

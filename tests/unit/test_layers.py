@@ -79,7 +79,7 @@ class LayoutTests(TestCase):
 
     def test_queue_sql_stands_in_the_store_only(self):
         sql = re.compile(r"\.objects\b|\btransaction\.(atomic|on_commit|[gs]et_)|select_for_update|\.cursor\(")
-        allowed = {"store", "admin", "migrations", "contrib", "testing"}
+        allowed = {"store", "notify", "admin", "migrations", "contrib", "testing"}
         strays = [
             str(path.relative_to(ROOT))
             for path in modules()

@@ -29,6 +29,8 @@ class Pick(NamedTuple):
 class Dialect:
     """One database's way of doing what the store does; stateless, shared between threads."""
 
+    family = ""
+
     clock_sql = "CURRENT_TIMESTAMP"
     least, greatest = "LEAST", "GREATEST"
     skip_locked = ""

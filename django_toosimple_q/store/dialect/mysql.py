@@ -9,6 +9,7 @@ from django_toosimple_q.store.dialect.base import ALIVE, TABLE, Dialect, Pick
 
 
 class MySQL(Dialect):
+    family = "mysql"
     # CURRENT_TIMESTAMP is the session's time zone; Django stores UTC.
     clock_sql = "UTC_TIMESTAMP(6)"
     skip_locked = " FOR UPDATE SKIP LOCKED"

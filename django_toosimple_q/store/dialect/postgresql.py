@@ -14,6 +14,7 @@ TYPES = {
 
 
 class PostgreSQL(Dialect):
+    family = "postgresql"
     clock_sql = "CLOCK_TIMESTAMP()"
     skip_locked = " FOR UPDATE SKIP LOCKED"
     # Serialization failure, deadlock, lock not available.

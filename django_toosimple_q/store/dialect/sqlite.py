@@ -13,6 +13,7 @@ from django_toosimple_q.store.dialect.base import ALIVE, TABLE, Dialect, Pick, r
 
 
 class SQLite(Dialect):
+    family = "sqlite"
     least, greatest = "MIN", "MAX"
     patience_seconds = 60.0
 
@@ -20,6 +21,7 @@ class SQLite(Dialect):
     def transaction(self, connection: Any) -> Iterator[None]:
         # A transaction that reads first and writes later may find its snapshot out of date, which
         # no waiting cures; taking the write lock at once cannot.
+        connection.ensure_connection()
         mode = connection.transaction_mode
         connection.transaction_mode = "IMMEDIATE"
         try:

@@ -81,6 +81,18 @@ def claim(
     return claim_rows(connection, claimant, queues, limit, now, skipped_names)
 
 
+@statement
+def owned(connection: Any, worker_id: int) -> list[Claimed]:
+    """Return the PROCESSING rows of a worker."""
+    columns = ", ".join(COLUMNS)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {columns} FROM {TABLE} WHERE state = 'PROCESSING' AND worker_id = %s",
+            [worker_id],
+        )
+        return [claimed_row(connection, row) for row in cursor.fetchall()]
+
+
 def claim_rows(
     connection: Any,
     claimant: Claimant,

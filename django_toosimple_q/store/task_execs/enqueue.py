@@ -11,6 +11,7 @@ from django_toosimple_q.exceptions import InvalidArguments
 from django_toosimple_q.execution import Claimed
 from django_toosimple_q.fields import Stored
 from django_toosimple_q.models import TaskExec
+from django_toosimple_q.notify import announce, sender
 from django_toosimple_q.store.dialect import dialect_of
 from django_toosimple_q.store.step import adapt, queue_connection, statement, step
 from django_toosimple_q.task import Task, resolve_due, stored_datetime
@@ -35,8 +36,9 @@ def enqueue(
     due: datetime | None = None,
 ) -> TaskExec:
     """Store a call and return its row, or the row that waits already when the task is unique."""
-    row = new_row(task, args, kwargs, due=due, now=timezone.now())
-    return insert_one(row)
+    row = insert_one(new_row(task, args, kwargs, due=due, now=timezone.now()))
+    tell_workers()
+    return row
 
 
 def enqueue_many(
@@ -48,15 +50,31 @@ def enqueue_many(
     """Store many calls in one transaction and return their rows in order."""
     now = timezone.now()
     rows = [new_row(task, args, kwargs, due=due, now=now) for args, kwargs in calls]
-    return insert_rows(rows) if rows else []
+    if not rows:
+        return []
+    rows = insert_rows(rows)
+    tell_workers()
+    return rows
 
 
-@step
-def requeue(connection: Any, old: TaskExec, now: datetime) -> TaskExec:
+def tell_workers() -> None:
+    """Send a hint that there are new rows, once the caller's transaction has committed."""
+    connection = queue_connection()
+    announce(connection, sender(dialect_of(connection).family))
+
+
+def requeue(old: TaskExec, now: datetime) -> TaskExec:
     """Queue the same call again as a new row; the old one stays as it is.
 
     Raises `InvalidArguments` when the old row's payload cannot be read.
     """
+    row = _requeue(old, now)
+    tell_workers()
+    return row
+
+
+@step
+def _requeue(connection: Any, old: TaskExec, now: datetime) -> TaskExec:
     for name in ("args", "kwargs"):
         value = getattr(old, name)
         if isinstance(value, payload.Unreadable):
@@ -243,5 +261,3 @@ def _expiry(expires: datetime | timedelta | None, now: datetime) -> datetime | N
         return now + expires
     return None if expires is None else stored_datetime(expires)
 
-
-__all__ = ["enqueue", "enqueue_many", "queue_connection", "requeue"]

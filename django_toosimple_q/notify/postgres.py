@@ -1,0 +1,70 @@
+"""Hints by LISTEN and NOTIFY."""
+
+import select
+from typing import Any
+
+from django.db import connections
+
+from django_toosimple_q.notify.base import Hints, logger
+
+CHANNEL = "toosimpleq"
+
+
+def send(connection: Any) -> None:
+    """Notify in a transaction of its own: inside the caller's it would serialise the commits."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"NOTIFY {CHANNEL}")
+
+
+class PostgresHints(Hints):
+    """Waits on a connection that listens. One that is lost is opened again at the next wait."""
+
+    debounced = True
+
+    def __init__(self, wakeup: Any, alias: str) -> None:
+        super().__init__(wakeup)
+        self.alias = alias
+        self.connection: Any = None
+        self.failing = False
+
+    def wait(self, seconds: float) -> bool:
+        listening = self._listening()
+        if listening is None:
+            return super().wait(seconds)
+        ready, _, _ = select.select([listening, self.wakeup.read_end], [], [], seconds)
+        if listening in ready:
+            self._drain(listening)
+        return bool(ready) and (self.wakeup.wait(0) or listening in ready)
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    def _listening(self) -> Any:
+        """Return the driver's connection, or None while there is none to be had."""
+        if self.connection is None:
+            try:
+                opened = connections[self.alias].copy()
+                opened.inc_thread_sharing()
+                with opened.cursor() as cursor:
+                    cursor.execute(f"LISTEN {CHANNEL}")
+                self.connection = opened
+                if self.failing:
+                    logger.info("listening for hints again")
+                self.failing = False
+            except Exception as error:  # without hints there is the tick
+                if not self.failing:
+                    logger.warning("cannot listen for hints, polling instead: %s", error)
+                self.failing = True
+                return None
+        return self.connection.connection
+
+    def _drain(self, listening: Any) -> None:
+        try:
+            for _ in listening.notifies(timeout=0):
+                pass
+        except Exception as error:
+            logger.warning("hints lost, polling until they are back: %s", str(error).strip())
+            self.failing = True
+            self.close()

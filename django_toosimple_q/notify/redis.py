@@ -1,0 +1,78 @@
+"""Hints by Redis pub/sub, for MariaDB, MySQL and poolers. Redis keeps nothing: flush it at will."""
+
+import threading
+from functools import lru_cache
+from typing import Any
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from django_toosimple_q import conf
+from django_toosimple_q.notify.base import Hints, logger
+
+CHANNEL = "toosimpleq"
+PATIENCE_SECONDS = 1.0
+RECONNECT_SECONDS = 1.0
+
+
+@lru_cache(maxsize=4)
+def client(url: str) -> Any:
+    """Return the client for a URL (rediss:// for TLS, password inside)."""
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=PATIENCE_SECONDS,
+        socket_timeout=PATIENCE_SECONDS,
+        retry=Retry(ExponentialBackoff(), 0),
+    )
+
+
+def send(connection: Any) -> None:
+    """Publish a hint."""
+    client(conf.get("TOOSIMPLEQ_REDIS_URL")).publish(CHANNEL, b"")
+
+
+class RedisHints(Hints):
+    """Listens in a thread, since the client may block while it connects."""
+
+    debounced = True
+
+    def __init__(self, wakeup: Any, url: str) -> None:
+        super().__init__(wakeup)
+        self.url = url
+        self.stopping = threading.Event()
+        self.failing = False
+        self.thread = threading.Thread(target=self._run, name="toosimpleq-redis", daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.stopping.set()
+        self.thread.join(2 * PATIENCE_SECONDS)
+
+    def _run(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                with client(self.url).pubsub(ignore_subscribe_messages=True) as subscription:
+                    subscription.subscribe(CHANNEL)
+                    self._back()
+                    self._listen(subscription)
+            except (redis.RedisError, OSError) as error:
+                self._lost(error)
+                self.stopping.wait(RECONNECT_SECONDS)
+
+    def _listen(self, subscription: Any) -> None:
+        while not self.stopping.is_set():
+            if subscription.get_message(timeout=PATIENCE_SECONDS) is not None:
+                self.wakeup.set()
+
+    def _back(self) -> None:
+        if self.failing:
+            logger.info("listening for hints of Redis again")
+            # What came meanwhile was not heard.
+            self.wakeup.set()
+        self.failing = False
+
+    def _lost(self, error: Exception) -> None:
+        if not self.failing:
+            logger.warning("Redis is out of reach, polling instead: %s", error)
+        self.failing = True

@@ -1,0 +1,38 @@
+"""Hints by `PRAGMA data_version`, which another connection's commit changes."""
+
+import time
+from typing import Any
+
+from django.db import connections
+
+from django_toosimple_q.notify.base import Hints
+
+LOOK_EVERY_SECONDS = 0.025
+
+
+class SqliteHints(Hints):
+    """Waits in short naps; a look costs microseconds and takes no lock."""
+
+    def __init__(self, wakeup: Any, alias: str) -> None:
+        super().__init__(wakeup)
+        self.alias = alias
+        self.version = self._version()
+
+    def wait(self, seconds: float) -> bool:
+        ends = time.monotonic() + seconds
+        while True:
+            version = self._version()
+            if version != self.version:
+                self.version = version
+                return True
+            left = ends - time.monotonic()
+            if left <= 0:
+                return False
+            if self.wakeup.wait(min(left, LOOK_EVERY_SECONDS)):
+                return True
+
+    def _version(self) -> int:
+        with connections[self.alias].cursor() as cursor:
+            cursor.execute("PRAGMA data_version")
+            version: int = cursor.fetchone()[0]
+            return version

@@ -1,0 +1,116 @@
+"""The rows a worker holds: claimed, running, finished, on their way to and from the database."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+
+from django_toosimple_q import signals
+from django_toosimple_q.execution import Claimed, Outcome
+from django_toosimple_q.models import WorkerStatus
+from django_toosimple_q.store import task_execs
+from django_toosimple_q.store.task_execs import Claimant
+
+Finished = tuple[Claimed, Outcome]
+
+
+class Hands:
+    """What one worker has in hand. Two threads use it: the one that runs and the one beside it."""
+
+    def __init__(self, me: WorkerStatus) -> None:
+        self.me = me
+        self.ready: deque[Claimed] = deque()
+        self.running: dict[int, Claimed] = {}
+        self.finished: deque[Finished] = deque()
+        self.finished_since = 0.0
+        # Held while rows are on their way between the database and the lists above.
+        self.books = threading.Lock()
+
+    @property
+    def claimant(self) -> Claimant:
+        return Claimant(self.me.pk, self.me.incarnation)
+
+    def take(self) -> Claimed | None:
+        """Return the next row to run, or None."""
+        with self.books:
+            if not self.ready:
+                return None
+            claimed = self.ready.popleft()
+            self.running[claimed.pk] = claimed
+            return claimed
+
+    def put(self, claimed: Claimed, outcome: Outcome | None) -> None:
+        """Take in what came of a row; None when it is in the database already."""
+        with self.books:
+            self.running.pop(claimed.pk, None)
+            if outcome is None:
+                return
+            if not self.finished:
+                self.finished_since = time.monotonic()
+            self.finished.append((claimed, outcome))
+
+    def turn_over(
+        self, queues: Sequence[str], limit: int, now: datetime, skipped_names: Sequence[str]
+    ) -> tuple[int, int]:
+        """Hand in what is finished and claim what is next, in one transaction; count both."""
+        with self.books:
+            if not self.finished and not (queues and limit):
+                return 0, 0
+            finished = list(self.finished)
+            kept, claimed = task_execs.turn_over(
+                finished, self.claimant, queues, limit, now, skipped_names
+            )
+            self.finished.clear()
+            self.ready.extend(claimed)
+        self._tell_dropped(finished, kept)
+        return len(finished), len(claimed)
+
+    def flush(self, now: datetime) -> int:
+        """Hand in what is finished; return how many outcomes."""
+        with self.books:
+            finished = list(self.finished)
+            if not finished:
+                return 0
+            kept = task_execs.finish(finished, self.me.pk, now)
+            self.finished.clear()
+        self._tell_dropped(finished, kept)
+        return len(finished)
+
+    def hand_back(self, now: datetime, rows: Sequence[Claimed] | None = None) -> None:
+        """Give rows that have not started back to the others: these, or all."""
+        with self.books:
+            unstarted = list(self.ready) if rows is None else list(rows)
+            if not unstarted:
+                return
+            task_execs.hand_back(unstarted, self.me.pk, now)
+            for row in unstarted:
+                self.running.pop(row.pk, None)
+            if rows is None:
+                self.ready.clear()
+
+    def reconcile(self, now: datetime) -> int:
+        """Hand back rows that are ours in the database and not in hand; return how many.
+
+        The commit of a claim whose answer was lost leaves them: this worker lives and beats, so
+        nobody would ever rescue them.
+        """
+        with self.books:
+            held = {row.pk for row in (*self.ready, *self.running.values())}
+            held |= {claimed.pk for claimed, _ in self.finished}
+            strays = [row for row in task_execs.owned(self.me.pk) if row.pk not in held]
+            if strays:
+                task_execs.hand_back(strays, self.me.pk, now)
+        return len(strays)
+
+    def drop(self) -> None:
+        """Forget rows that have not started: they are somebody else's by now."""
+        with self.books:
+            self.ready.clear()
+
+    def _tell_dropped(self, finished: Sequence[Finished], kept: set[int]) -> None:
+        """Tell of outcomes that came too late: their rows were rescued meanwhile."""
+        for claimed, _ in finished:
+            if claimed.pk not in kept:
+                signals.outcome_dropped.send_robust(sender=self.me.label, claimed=claimed)
+
