@@ -1,0 +1,47 @@
+"""Columns that several pages have, made from the name of a model's field."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from django_toosimple_q.admin import markup
+
+Column = Callable[[Any, Any], SafeString]
+
+
+def moment(
+    field: str, label: Any, show: Callable[[datetime | None, datetime], SafeString] = markup.moment
+) -> Column:
+    """Return a column that shows a time relative to now."""
+
+    @admin.display(description=label)
+    def column(self: Any, row: Any) -> SafeString:
+        return show(getattr(row, field), timezone.now())
+
+    return column
+
+
+def moment_in_full(field: str, label: Any) -> Column:
+    """Return a column that shows an exact time, and how far away it is."""
+    return moment(field, label, markup.moment_in_full)
+
+
+def output(field: str, label: Any) -> Column:
+    """Return a column that shows a text as it was written."""
+
+    @admin.display(description=label)
+    def column(self: Any, row: Any) -> SafeString:
+        return markup.output(getattr(row, field))
+
+    return column
+
+
+@admin.display(description=_("state"))
+def state(self: Any, row: Any) -> SafeString:
+    """Show the state as icon and text."""
+    return markup.badge(row)

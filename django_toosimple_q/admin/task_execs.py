@@ -1,0 +1,159 @@
+"""Tasks in the admin: what waits, runs, went well or failed, and why."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from django_toosimple_q.admin import columns, markup
+from django_toosimple_q.admin.lists import QueueFilter, TaskFilter
+from django_toosimple_q.admin.read_only import ReadOnlyAdmin
+from django_toosimple_q.models import TaskExec, WorkerStatus
+from django_toosimple_q.store import task_execs
+
+States = TaskExec.States
+
+
+@admin.register(TaskExec)
+class TaskExecAdmin(ReadOnlyAdmin):
+    """Lists tasks, shows one with its arguments, result and output, and queues it again."""
+
+    actions = ("action_requeue",)
+    row_action = "action_requeue"
+    list_display = (
+        *("task_name", "state_badge", "queue", "due_away", "started_away", "finished_away"),
+        *("took", "attempt_of", "worker_label", "preview"),
+    )
+    list_columns = (
+        *("task_name", "state", "queue", "due", "started", "finished", "attempt", "retries"),
+        *("result_preview", "worker__label"),
+    )
+    list_select_related = ("worker",)
+    list_filter = ("state", TaskFilter, QueueFilter)
+    search_fields = ("task_name",)
+    search_help_text = _("Part of a task's name")
+
+    state_badge = columns.state
+    due_away = columns.moment("due", _("due"))
+    started_away = columns.moment("started", _("started"))
+    finished_away = columns.moment("finished", _("finished"))
+    due_in_full = columns.moment_in_full("due", _("due"))
+    created_in_full = columns.moment_in_full("created", _("created"))
+    started_in_full = columns.moment_in_full("started", _("started"))
+    finished_in_full = columns.moment_in_full("finished", _("finished"))
+    expires_in_full = columns.moment_in_full("expires", _("expires"))
+    error_text = columns.output("error", _("error"))
+    stdout_text = columns.output("stdout", _("stdout"))
+    stderr_text = columns.output("stderr", _("stderr"))
+
+    def get_fieldsets(self, request: HttpRequest, obj: TaskExec | None = None) -> Any:
+        task = ("state_badge", "definition", "call", "queue", "priority", "worker_link")
+        outcome = ("result_value", "error_text", "stdout_text", "stderr_text")
+        times = ["due_in_full", "created_in_full", "started_in_full", "finished_in_full", "took"]
+        if obj is not None and obj.expires is not None:
+            times.append("expires_in_full")
+        if obj is not None and obj.timeout is not None:
+            times.append("timeout")
+        attempts = (
+            "attempt_of",
+            "retry_delay",
+            "deaths",
+            "first_attempt",
+            "replaces",
+            "replacement",
+        )
+        return (
+            (None, {"fields": task}),
+            (_("Outcome"), {"fields": outcome}),
+            (_("Times"), {"fields": times}),
+            (_("Attempts"), {"fields": attempts}),
+        )
+
+    def has_requeue_permission(self, request: HttpRequest) -> bool:
+        """Tell whether the user may queue tasks again."""
+        return request.user.has_perm("toosimpleq.requeue_taskexec")
+
+    @admin.action(permissions=["requeue"], description=_("Queue again"))
+    def action_requeue(self, request: HttpRequest, queryset: QuerySet[TaskExec]) -> None:
+        """Queue the same calls again, as new rows."""
+        self.queue_for_each(request, queryset, requeue, "Queued again as task {}.")
+
+    @admin.display(description=_("took"))
+    def took(self, row: TaskExec) -> str:
+        running = row.state == States.PROCESSING
+        end = timezone.now() if running else row.finished
+        if row.started is None or end is None:
+            return markup.NOTHING
+        return f"{markup.span(end - row.started)}{' …' if running else ''}"
+
+    @admin.display(description=_("attempt"))
+    def attempt_of(self, row: TaskExec) -> str:
+        if row.retries < 0:
+            return f"{row.attempt}/∞"
+        total = row.attempt + row.retries
+        return f"{row.attempt}/{total}" if total > 1 else str(row.attempt)
+
+    @admin.display(description=_("worker"))
+    def worker_label(self, row: TaskExec) -> str:
+        return row.worker.label if row.worker else markup.NOTHING
+
+    @admin.display(description=_("result"))
+    def preview(self, row: TaskExec) -> SafeString:
+        return markup.preview(row.result_preview)
+
+    @admin.display(description=_("worker"))
+    def worker_link(self, row: TaskExec) -> SafeString | str:
+        # The database keeps no constraint here: the worker's row may be gone.
+        workers = WorkerStatus.objects.filter(pk__in=[row.worker_id])
+        worker = workers.only("label").first()
+        return markup.link(worker, worker.label, self.admin_site.name) if worker else markup.NOTHING
+
+    @admin.display(description=_("task"))
+    def definition(self, row: TaskExec) -> SafeString:
+        task = row.task
+        note = (
+            markup.warning(gettext("not in the code")) if task is None else markup.quiet(task.place)
+        )
+        return format_html("{} {}", row.task_name, note)
+
+    @admin.display(description=_("call"))
+    def call(self, row: TaskExec) -> SafeString:
+        return markup.call(row.task_name, row.args, row.kwargs)
+
+    @admin.display(description=_("result"))
+    def result_value(self, row: TaskExec) -> SafeString | str:
+        result: Any = row.result
+        if result is None and row.state != States.SUCCEEDED:
+            return markup.NOTHING
+        return markup.value(result)
+
+    @admin.display(description=_("first attempt"))
+    def first_attempt(self, row: TaskExec) -> SafeString | str:
+        return self._link_to(row.root_id)
+
+    @admin.display(description=_("replaced by"))
+    def replacement(self, row: TaskExec) -> SafeString | str:
+        return self._link_to(row.replaced_by_id)
+
+    @admin.display(description=_("replaces"))
+    def replaces(self, row: TaskExec) -> SafeString | str:
+        return self._link_to(row.replaces.order_by("pk").values_list("pk", flat=True).first())
+
+    def _link_to(self, pk: int | None) -> SafeString | str:
+        if pk is None:
+            return markup.NOTHING
+        row = TaskExec.objects.filter(pk=pk).only("state").first()
+        if row is None:  # pruned, as a first attempt may be before the last one
+            return markup.quiet(gettext("#%(pk)s, no longer kept") % {"pk": pk})
+        return markup.task_link(row, self.admin_site.name)
+
+
+def requeue(row: TaskExec) -> TaskExec:
+    """Queue a task's call again, now."""
+    return task_execs.requeue(row, timezone.now())

@@ -1,0 +1,219 @@
+"""Acting on rows: who may, what happens, and what is noted."""
+
+from django.contrib.admin.models import CHANGE, LogEntry
+
+from django_toosimple_q.models import ScheduleExec, TaskExec, WorkerStatus
+from django_toosimple_q.registry import schedules_registry
+from django_toosimple_q.schedule import Schedule
+from tests.admin.pages import AdminTestCase, list_url, messages_of, row_url
+from tests.support import States, make_task, make_worker, reload
+
+
+class RequeueTests(AdminTestCase):
+    def setUp(self):
+        super().setUp()
+        make_task("mail")
+        self.row = TaskExec.objects.create(task_name="mail", args=["a"], state=States.FAILED)
+
+    def test_it_queues_the_same_call_as_a_new_row(self):
+        self.act("action_requeue", self.row)
+
+        new = TaskExec.objects.latest("pk")
+        self.assertNotEqual(new.pk, self.row.pk)
+        self.assertEqual((new.args, new.state), (["a"], States.QUEUED))
+        self.assertEqual(reload(self.row).state, States.FAILED)
+
+    def test_it_is_noted_in_the_row_s_history(self):
+        self.act("action_requeue", self.row)
+
+        entry = LogEntry.objects.get()
+        new = TaskExec.objects.latest("pk")
+        self.assertEqual((entry.action_flag, entry.object_id), (CHANGE, str(self.row.pk)))
+        self.assertEqual(entry.user, self.admin)
+        self.assertEqual(entry.change_message, f"Queued again as task {new.pk}.")
+
+    def test_it_says_which_tasks_it_queued(self):
+        response = self.act("action_requeue", self.row)
+
+        new = TaskExec.objects.latest("pk")
+        self.assertContains(response, f'1 task queued: <a href="{row_url(new)}">#{new.pk}</a>')
+
+    def test_it_works_on_many_rows(self):
+        others = [TaskExec.objects.create(task_name="mail", args=[n]) for n in range(7)]
+
+        response = self.act("action_requeue", self.row, *others)
+
+        self.assertEqual(TaskExec.objects.count(), 16)
+        self.assertEqual(LogEntry.objects.count(), 8)
+        self.assertIn("8 tasks queued", messages_of(response)[0])
+
+    def test_a_payload_that_cannot_be_read_is_refused_and_the_others_are_queued(self):
+        forged = TaskExec.objects.create(task_name="mail", args=["b"], state=States.FAILED)
+        TaskExec.objects.filter(pk=forged.pk).update(task_name="other")
+
+        response = self.act("action_requeue", self.row, forged)
+
+        self.assertEqual(TaskExec.objects.count(), 3)
+        self.assertEqual(LogEntry.objects.get().object_id, str(self.row.pk))
+        self.assertIn("signature does not match", messages_of(response)[1])
+
+    def test_a_user_with_the_permission_may(self):
+        self.log_in_with("view_taskexec", "requeue_taskexec")
+
+        self.act("action_requeue", self.row)
+
+        self.assertEqual(TaskExec.objects.count(), 2)
+
+    def test_a_user_without_the_permission_does_not_see_it(self):
+        self.log_in_with("view_taskexec")
+
+        self.assertNotContains(self.list_page(TaskExec), "action_requeue")
+        self.assertNotContains(self.row_page(self.row), "action_requeue")
+
+    def test_a_user_without_the_permission_is_refused(self):
+        user = self.log_in_with("view_taskexec", "delete_taskexec")
+
+        with self.assertLogs("toosimpleq", "WARNING") as logs:
+            response = self.act("action_requeue", self.row)
+
+        self.assertEqual(response.status_code, 403)
+        self.assertEqual(TaskExec.objects.count(), 1)
+        self.assertFalse(LogEntry.objects.exists())
+        self.assertIn(f"model=taskexec action=action_requeue user={user.pk}", logs.output[0])
+
+    def test_a_user_without_any_action_is_refused(self):
+        self.log_in_with("view_taskexec")
+
+        with self.assertLogs("toosimpleq", "WARNING"):
+            response = self.act("action_requeue", self.row)
+
+        self.assertEqual(response.status_code, 403)
+        self.assertEqual(TaskExec.objects.count(), 1)
+
+    def test_nothing_happens_on_get(self):
+        self.list_page(TaskExec, action="action_requeue", _selected_action=self.row.pk, index="0")
+
+        self.assertEqual(TaskExec.objects.count(), 1)
+
+    def test_the_row_s_page_offers_it_as_a_form_that_posts(self):
+        response = self.row_page(self.row)
+
+        self.assertContains(response, f'<form method="post" action="{list_url(TaskExec)}">')
+        self.assertContains(response, '<input type="hidden" name="action" value="action_requeue">')
+
+    def test_it_works_for_a_task_that_the_code_has_lost(self):
+        row = TaskExec.objects.create(task_name="gone", state=States.INVALID)
+
+        self.act("action_requeue", row)
+
+        self.assertEqual(TaskExec.objects.latest("pk").task_name, "gone")
+
+
+class ForceRunTests(AdminTestCase):
+    def setUp(self):
+        super().setUp()
+        task = make_task("report").task
+        schedules_registry.register(Schedule(task=task, name="nightly", cron="manual", args=[7]))
+        self.row = ScheduleExec.objects.create(name="nightly")
+
+    def test_it_queues_the_schedule_s_call(self):
+        self.act("action_force_run", self.row)
+
+        queued = TaskExec.objects.get()
+        self.assertEqual((queued.task_name, queued.args), ("report", [7]))
+        self.assertEqual(reload_schedule(self.row).last_task, queued)
+
+    def test_when_it_runs_next_stays_as_it_was(self):
+        self.act("action_force_run", self.row)
+
+        self.assertIsNone(reload_schedule(self.row).last_due)
+
+    def test_it_is_noted_in_the_row_s_history(self):
+        self.act("action_force_run", self.row)
+
+        entry = LogEntry.objects.get()
+        self.assertEqual((entry.action_flag, entry.object_id), (CHANGE, str(self.row.pk)))
+        self.assertEqual(entry.change_message, f"Run by hand as task {TaskExec.objects.get().pk}.")
+
+    def test_a_schedule_that_the_code_has_lost_is_refused(self):
+        gone = ScheduleExec.objects.create(name="gone")
+
+        response = self.act("action_force_run", gone)
+
+        self.assertFalse(TaskExec.objects.exists())
+        self.assertFalse(LogEntry.objects.exists())
+        self.assertIn("no such schedule is in the code", messages_of(response)[0])
+
+    def test_a_user_without_the_permission_does_not_see_it(self):
+        self.log_in_with("view_scheduleexec")
+
+        self.assertNotContains(self.list_page(ScheduleExec), "action_force_run")
+        self.assertNotContains(self.row_page(self.row), "action_force_run")
+
+    def test_a_user_without_the_permission_is_refused(self):
+        self.log_in_with("view_scheduleexec")
+
+        with self.assertLogs("toosimpleq", "WARNING"):
+            response = self.act("action_force_run", self.row)
+
+        self.assertEqual(response.status_code, 403)
+        self.assertFalse(TaskExec.objects.exists())
+
+
+class ReadOnlyTests(AdminTestCase):
+    def setUp(self):
+        super().setUp()
+        make_worker()
+        self.rows = [
+            TaskExec.objects.create(task_name="t"),
+            ScheduleExec.objects.create(name="s"),
+            WorkerStatus.objects.get(),
+        ]
+
+    def test_nothing_can_be_added(self):
+        for row in self.rows:
+            response = self.client.post(f"{list_url(type(row))}add/", {})
+
+            self.assertEqual(response.status_code, 403)
+
+    def test_nothing_can_be_changed(self):
+        for row in self.rows:
+            response = self.client.post(row_url(row), {"state": "SUCCEEDED", "label": "x"})
+
+            self.assertEqual(response.status_code, 403)
+
+    def test_deleting_needs_django_s_permission(self):
+        self.log_in_with("view_taskexec", "requeue_taskexec")
+
+        self.assertNotContains(self.list_page(TaskExec), "delete_selected")
+        self.assertEqual(self.client.post(row_url(self.rows[0], "delete")).status_code, 403)
+
+    def test_with_it_rows_can_be_deleted(self):
+        self.log_in_with("view_taskexec", "delete_taskexec")
+
+        self.client.post(row_url(self.rows[0], "delete"), {"post": "yes"})
+
+        self.assertFalse(TaskExec.objects.exists())
+
+    def test_many_rows_can_be_deleted_after_a_question(self):
+        question = self.act("delete_selected", self.rows[0])
+        self.act("delete_selected", self.rows[0], post="yes")
+
+        self.assertContains(question, "Are you sure")
+        self.assertFalse(TaskExec.objects.exists())
+
+    def test_without_a_permission_nothing_is_shown(self):
+        self.log_in_with()
+
+        for row in self.rows:
+            self.assertEqual(self.list_page(type(row)).status_code, 403)
+            self.assertEqual(self.row_page(row).status_code, 403)
+
+    def test_the_permission_to_change_shows_rows_as_django_s_own_admin_does(self):
+        self.log_in_with("change_taskexec")
+
+        self.assertEqual(self.row_page(self.rows[0]).status_code, 200)
+
+
+def reload_schedule(row):
+    return ScheduleExec.objects.get(pk=row.pk)
