@@ -1,5 +1,6 @@
 """The only reader of settings: every setting of this package, with its default."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +17,8 @@ DEFAULTS: dict[str, Any] = {
     # An aware datetime until which rows without a signature are still read, for the hours in
     # which processes of django-toosimple-q 1.x go on queueing.
     "TOOSIMPLEQ_ACCEPT_UNSIGNED_UNTIL": None,
+    # How long rows are kept after they ended, by state; states that are not named, for ever.
+    "TOOSIMPLEQ_RETENTION": {"SUCCEEDED": timedelta(days=30)},
     # Wake-up hints: False leaves every worker to its tick.
     "TOOSIMPLEQ_NOTIFY": True,
     # Where wake-up hints go through Redis, such as "redis://:password@localhost:6379/0".

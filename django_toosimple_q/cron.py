@@ -24,7 +24,9 @@ class Cron:
         return croniter(self.text, at.astimezone(self.timezone))
 
     @property
-    def suspicious(self): return None
+    def suspicious(self):
+        return None
+
     def next(self, after):
         return self._it(after).get_next(datetime).astimezone(UTC)
 

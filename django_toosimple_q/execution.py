@@ -11,7 +11,11 @@ from django_toosimple_q.retry import NextAttempt
 
 @dataclass(slots=True)
 class Claimed:
-    """A claimed row: what running it and following it up take, no more. Payloads are sealed."""
+    """A claimed row: what running it and following it up take, no more. Payloads are sealed.
+
+    A task may read `pk`, `attempt` (1, 2, …), `retries` (left after this attempt, -1: for ever)
+    and `interrupted`, which turns true when it should come to an end.
+    """
 
     pk: int
     task_name: str
@@ -29,6 +33,8 @@ class Claimed:
     unique_hash: str
     alone: bool
     timeout: float | None
+    # Set from outside while it runs: the worker is to stop, or somebody has cancelled it.
+    interrupted: bool = False
 
     def arguments(self) -> tuple[list[Any], dict[str, Any]]:
         """Return fresh arguments. Raises `UnreadablePayload`."""
@@ -58,3 +64,14 @@ class Outcome:
 
 # The row whose task runs in this context, for those who tell the task about itself.
 running: ContextVar[Claimed | None] = ContextVar("toosimpleq_running", default=None)
+
+
+def current_task_exec() -> Claimed | None:
+    """Return the row whose task runs here, or None outside of a worker.
+
+    A long loop looks at it between two steps:
+
+        if current_task_exec().interrupted:
+            raise Retry("the worker stops", delay=0, count=False)
+    """
+    return running.get()

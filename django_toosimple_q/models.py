@@ -81,6 +81,7 @@ class TaskExec(models.Model):
     alone = models.BooleanField(default=False, db_default=False, editable=False)
     timeout = models.FloatField(null=True, blank=True, help_text=_("Seconds it may run."))
     expires = models.DateTimeField(null=True, blank=True)
+    cancelled = models.DateTimeField(null=True, blank=True)
 
     due = models.DateTimeField(default=timezone.now)
     created = models.DateTimeField(default=timezone.now)
@@ -132,6 +133,18 @@ class TaskExec(models.Model):
             self.queue = self.task.queue_name if self.task else "default"
             self.priority = self.priority or (self.task.priority if self.task else 0)
         super().save(*args, **kwargs)
+
+    def cancel(self, reason: str = "cancelled") -> bool:
+        """Take the call back; False when it has ended already.
+
+        One that waits becomes INTERRUPTED with `reason` as its error and never runs. One that runs
+        is told through `current_task_exec().interrupted`, and ends when its task heeds that.
+        """
+        from django_toosimple_q.store import task_execs
+
+        found = task_execs.cancel(self.pk, reason, timezone.now())
+        self.refresh_from_db(fields=["state", "error", "finished", "cancelled"])
+        return found is not None
 
     @property
     def task(self) -> Task[Any, Any] | None:

@@ -19,7 +19,9 @@ def run_queued(*queues: str) -> list[TaskExec]:
     under a frozen clock. Schedules are left alone. Name queues to run these only.
     """
     before = set(_finished().values_list("pk", flat=True))
-    call_command("worker", "--until_done", "--no_schedules", *(f"--queue={name}" for name in queues))
+    call_command(
+        "worker", "--until_done", "--no_schedules", *(f"--queue={name}" for name in queues)
+    )
     return list(_finished().exclude(pk__in=before).order_by("finished", "pk"))
 
 
@@ -38,7 +40,10 @@ def assert_queued(task: Any, *args: Any, **kwargs: Any) -> TaskExec:
     wanted = _bound(definition, args, kwargs)
     waiting = queued(task)
     for row in waiting:
-        if not isinstance(row.args, Unreadable) and _bound(definition, row.args, row.kwargs) == wanted:
+        if (
+            not isinstance(row.args, Unreadable)
+            and _bound(definition, row.args, row.kwargs) == wanted
+        ):
             return row
     calls = "\n".join(f"  {_call(row)}" for row in waiting) or "  none"
     raise AssertionError(
@@ -77,7 +82,9 @@ def _finished() -> Any:
 def _task(task: Any) -> Task[Any, Any]:
     definition = getattr(task, "task", task)
     if not isinstance(definition, Task):
-        raise TypeError(f"expected a registered task, got {task!r}. Decorate it with register_task.")
+        raise TypeError(
+            f"expected a registered task, got {task!r}. Decorate it with register_task."
+        )
     return definition
 
 

@@ -76,4 +76,3 @@ def run_watched(worker: Worker) -> int:
 def wants_reloader(choice: str | None, debug: bool) -> bool:
     """Tell whether to watch: as `--reload` says, else when DEBUG is on."""
     return choice == "always" or (choice is None and debug)
-

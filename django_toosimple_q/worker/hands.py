@@ -103,6 +103,17 @@ class Hands:
                 task_execs.hand_back(strays, self.me.pk, now)
         return len(strays)
 
+    def tell_running(self) -> None:
+        """Tell the tasks that run that they should come to an end."""
+        for claimed in list(self.running.values()):
+            claimed.interrupted = True
+
+    def heed_cancels(self) -> None:
+        """Tell those tasks that run and were cancelled meanwhile."""
+        running = dict(self.running)
+        for pk in task_execs.cancelled(list(running)):
+            running[pk].interrupted = True
+
     def drop(self) -> None:
         """Forget rows that have not started: they are somebody else's by now."""
         with self.books:
@@ -113,4 +124,3 @@ class Hands:
         for claimed, _ in finished:
             if claimed.pk not in kept:
                 signals.outcome_dropped.send_robust(sender=self.me.label, claimed=claimed)
-

@@ -1,10 +1,10 @@
 """Look after the others: declare the dead, rescue what they held, revive what is known again."""
 
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django_toosimple_q import signals
+from django_toosimple_q import conf, signals
 from django_toosimple_q.models import WorkerStatus
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store import task_execs, workers
@@ -12,6 +12,8 @@ from django_toosimple_q.store.task_execs.rescue import Rescue
 from django_toosimple_q.worker.identity import process_exists
 
 LOOKS = 2
+WORKERS_KEPT = timedelta(days=1)
+WORKERS_PRUNED_EVERY = timedelta(hours=1)
 
 
 class Look(NamedTuple):
@@ -35,6 +37,7 @@ class Maintenance:
         self.seen: dict[int, Look] = {}
         self.ownerless: dict[int, float] = {}
         self.revived = False
+        self.pruned_workers: datetime | None = None
 
     def run_once(self, now: datetime) -> int:
         """Return how many rows were given back."""
@@ -42,6 +45,8 @@ class Maintenance:
         rescued = self._rescue(now)
         if not self.revived:
             self._revive()
+        if self.patient:
+            self._prune(now)
         return rescued
 
     def _declare(self, now: datetime) -> None:
@@ -87,6 +92,14 @@ class Maintenance:
         while task_execs.revive(names):
             pass
         self.revived = True
+
+    def _prune(self, now: datetime) -> None:
+        """Delete a batch of what ended long ago; the rest comes with the next beats."""
+        condition = task_execs.expired(conf.get("TOOSIMPLEQ_RETENTION"), now)
+        task_execs.prune(condition)
+        if self.pruned_workers is None or now - self.pruned_workers > WORKERS_PRUNED_EVERY:
+            self.pruned_workers = now
+            task_execs.prune_workers(now - WORKERS_KEPT)
 
     def _tell(self, rescued: list[Rescue]) -> None:
         for one in rescued:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from django_toosimple_q import notify, signals
 from django_toosimple_q.exceptions import NotMigrated
-from django_toosimple_q.execution import Claimed
+from django_toosimple_q.execution import Claimed, Outcome
 from django_toosimple_q.models import WorkerStatus
 from django_toosimple_q.registry import schedules_registry, tasks_registry
 from django_toosimple_q.store import task_execs, workers
@@ -215,14 +215,26 @@ class Worker:
     def run_task(self, claimed: Claimed) -> None:
         """Run one call and keep its outcome until the next turn-over."""
         self.began = time.monotonic()
-        if claimed.task_name not in tasks_registry and self.known_elsewhere(claimed):
+        task = tasks_registry.find(claimed)
+        if task is None and self.known_elsewhere(claimed):
             return
         if signals.task_started.has_listeners(Task):
             signals.task_started.send_robust(sender=Task, claimed=claimed)
-        outcome = execute(claimed, self.now, self.slot)
-        self.hands.put(claimed, outcome)
+        if task is not None and task.atomic:
+            outcome = self.run_atomic(claimed)
+        else:
+            outcome = execute(claimed, self.now, self.slot)
+            self.hands.put(claimed, outcome)
         if signals.task_finished.has_listeners(Task):
             signals.task_finished.send_robust(sender=Task, claimed=claimed, outcome=outcome)
+
+    def run_atomic(self, claimed: Claimed) -> Outcome:
+        """Run a call whose effects and outcome are committed together."""
+        outcome, written = task_execs.run_atomically(
+            lambda: execute(claimed, self.now, self.slot), claimed, self.me.pk, self.now
+        )
+        self.hands.put(claimed, None if written else outcome)
+        return outcome
 
     def known_elsewhere(self, claimed: Claimed) -> bool:
         """Leave a row to a worker that knows its task, if there is one that lives."""
@@ -267,6 +279,7 @@ class Worker:
         self.maintenance.run_once(self.now())
         if self.hands.reconcile(self.now()):
             self.wakeup.set()
+        self.hands.heed_cancels()
         self.skipped_names.clear()
 
     def relieve(self) -> None:
@@ -307,6 +320,7 @@ class Worker:
         """Tell once that the worker was asked to stop, and what it still waits for."""
         if self.stop.requested and not self.told_stopping:
             self.told_stopping = True
+            self.hands.tell_running()
             signals.worker_stopping.send_robust(
                 sender=self.me.label,
                 reason=self.stop.reason,

@@ -88,7 +88,9 @@ class ProcessTests(TransactionTestCase):
 
     def entered(self, worker, before):
         if worker.process.poll() is not None:
-            raise AssertionError(f"the worker ended with {worker.process.returncode}:\n{worker.log()}")
+            raise AssertionError(
+                f"the worker ended with {worker.process.returncode}:\n{worker.log()}"
+            )
         rows = WorkerStatus.objects.exclude(incarnation__in=before)
         return rows.filter(pid=worker.pid).first()
 

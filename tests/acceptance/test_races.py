@@ -7,6 +7,7 @@ from tests.acceptance.processes import ProcessTests, call_in_process
 from tests.app.tasks import ledger, second, sleep
 from tests.support import wait_for
 
+
 class RaceTests(ProcessTests):
     def test_each_row_runs_once_however_many_workers_race(self):
         for number in range(400):
@@ -46,9 +47,13 @@ class RaceTests(ProcessTests):
         occurrences = [row.kwargs["at"] for row in TaskExec.objects.filter(task_name="app.second")]
         self.assertEqual(len(occurrences), len(set(occurrences)))
         occurrences.sort()
-        steps = {(b - a).total_seconds() for a, b in zip(occurrences, occurrences[1:], strict=False)}
+        steps = {
+            (b - a).total_seconds() for a, b in zip(occurrences, occurrences[1:], strict=False)
+        }
         self.assertEqual(steps, {1.0})
-        self.assertEqual(ScheduleExec.objects.get(name="app.every_second").last_due, occurrences[-1])
+        self.assertEqual(
+            ScheduleExec.objects.get(name="app.every_second").last_due, occurrences[-1]
+        )
         self.assertEqual(second(1), 1)
 
     def test_a_killed_worker_s_task_runs_elsewhere_within_its_timeout(self):

@@ -54,7 +54,9 @@ def suicide() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@schedule_task(cron="* * * * * *", name="app.every_second", queue="seconds", catch_up=True, datetime_kwarg="at")
+@schedule_task(
+    cron="* * * * * *", name="app.every_second", queue="seconds", catch_up=True, datetime_kwarg="at"
+)
 @register_task(name="app.second", queue="seconds")
 def second(at: Any = None) -> Any:
     return at

@@ -56,7 +56,9 @@ class ClaimTests(TestCase):
         self.waiting("b", queue="x", priority=2)
         self.waiting("d", queue="y", priority=0)
 
-        self.assertEqual([names(claim(self.me, limit=1))[0] for _ in range(4)], ["a", "b", "c", "d"])
+        self.assertEqual(
+            [names(claim(self.me, limit=1))[0] for _ in range(4)], ["a", "b", "c", "d"]
+        )
 
     def test_no_more_than_the_limit_are_claimed(self):
         for _ in range(5):
@@ -143,7 +145,9 @@ class WakeTests(TestCase):
 
         self.assertEqual(task_execs.wake(NOW), 1)
 
-        self.assertEqual([reload(row).state for row in (due, later, failed)], ["QUEUED", "SLEEPING", "FAILED"])
+        self.assertEqual(
+            [reload(row).state for row in (due, later, failed)], ["QUEUED", "SLEEPING", "FAILED"]
+        )
 
     def test_nothing_due_is_nothing_done(self):
         self.assertEqual(task_execs.wake(NOW), 0)

@@ -38,7 +38,9 @@ class EnqueueTests(TestCase):
     def test_it_costs_one_statement(self):
         task = make_task()
 
-        with CaptureQueriesContext(connection, ) as queries:
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
             task.queue(1)
 
         self.assertEqual(len(queries), 1)
@@ -50,8 +52,12 @@ class EnqueueTests(TestCase):
             rows = task.queue_many((n,) for n in range(600))
 
         inserts = [query for query in queries if "INSERT" in query["sql"]]
-        self.assertLessEqual(len(inserts), 3 if connection.features.can_return_rows_from_bulk_insert else 600)
-        self.assertEqual([reload(row).args for row in rows[::100]], [[n] for n in range(0, 600, 100)])
+        self.assertLessEqual(
+            len(inserts), 3 if connection.features.can_return_rows_from_bulk_insert else 600
+        )
+        self.assertEqual(
+            [reload(row).args for row in rows[::100]], [[n] for n in range(0, 600, 100)]
+        )
 
     def test_many_take_tuples_mappings_and_single_values(self):
         rows = make_task().queue_many([(1, 2), {"a": 3}, 4])

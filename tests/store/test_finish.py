@@ -40,13 +40,17 @@ class FinishTests(TestCase):
         kept = self.finish(
             (
                 claimed,
-                Outcome("SUCCEEDED", ago(seconds=2), ago(seconds=1), sealed, preview, None, "o", "e"),
+                Outcome(
+                    "SUCCEEDED", ago(seconds=2), ago(seconds=1), sealed, preview, None, "o", "e"
+                ),
             )
         )
 
         row = reload(claimed)
         self.assertEqual(kept, {claimed.pk})
-        self.assertEqual((row.state, row.result, row.result_preview), ("SUCCEEDED", {"x": 1}, "{'x': 1}"))
+        self.assertEqual(
+            (row.state, row.result, row.result_preview), ("SUCCEEDED", {"x": 1}, "{'x': 1}")
+        )
         self.assertEqual((row.started, row.finished), (ago(seconds=2), ago(seconds=1)))
         self.assertEqual((row.stdout, row.stderr, row.error), ("o", "e", None))
         self.assertEqual(row.worker_id, self.me.worker_id)
@@ -73,7 +77,9 @@ class FinishTests(TestCase):
     def test_another_worker_s_task_is_refused(self):
         [claimed] = self.claimed()
 
-        kept = task_execs.finish([(claimed, Outcome("SUCCEEDED", NOW, NOW))], self.me.worker_id + 1, NOW)
+        kept = task_execs.finish(
+            [(claimed, Outcome("SUCCEEDED", NOW, NOW))], self.me.worker_id + 1, NOW
+        )
 
         self.assertEqual((kept, reload(claimed).state), (set(), "PROCESSING"))
 
@@ -88,7 +94,12 @@ class FinishTests(TestCase):
     def test_a_retry_is_a_sleeping_row_with_the_same_bytes(self):
         [claimed] = self.claimed()
 
-        self.finish((claimed, Outcome("FAILED", NOW, NOW, error="boom", next_attempt=NextAttempt(10, 1, 20))))
+        self.finish(
+            (
+                claimed,
+                Outcome("FAILED", NOW, NOW, error="boom", next_attempt=NextAttempt(10, 1, 20)),
+            )
+        )
 
         first = reload(claimed)
         second = first.replaced_by
@@ -155,11 +166,16 @@ class FinishTests(TestCase):
 
         with mock.patch.object(dialect, "update_rows", refuse):
             kept = self.finish(
-                *((one, Outcome("SUCCEEDED", NOW, NOW, stdout="poison" * (one is claimed[1]))) for one in claimed)
+                *(
+                    (one, Outcome("SUCCEEDED", NOW, NOW, stdout="poison" * (one is claimed[1])))
+                    for one in claimed
+                )
             )
 
         self.assertEqual(len(kept), 3)
-        self.assertEqual([reload(one).state for one in claimed], ["SUCCEEDED", "FAILED", "SUCCEEDED"])
+        self.assertEqual(
+            [reload(one).state for one in claimed], ["SUCCEEDED", "FAILED", "SUCCEEDED"]
+        )
         self.assertIn("the database refused", reload(claimed[1]).error)
 
     def row(self):

@@ -59,7 +59,9 @@ class ScheduleStoreTests(TestCase):
         rows = schedule_execs.advance(schedule, ago(hours=2), occurrences, NOW)
 
         self.assertEqual([row.kwargs["at"] for row in rows], occurrences)
-        self.assertEqual([(row.args, row.due, row.state) for row in rows][0], ([1], ago(hours=1), "QUEUED"))
+        self.assertEqual(
+            [(row.args, row.due, row.state) for row in rows][0], ([1], ago(hours=1), "QUEUED")
+        )
         self.assertEqual((self.row().last_due, self.row().last_task_id), (NOW, rows[-1].pk))
 
     def test_only_one_of_two_workers_advances(self):
@@ -85,6 +87,8 @@ class ScheduleStoreTests(TestCase):
 
         row = schedule_execs.force(schedule, ago(minutes=1))
 
-        self.assertEqual((row.state, self.row().last_task_id, self.row().last_due), ("QUEUED", row.pk, NOW))
+        self.assertEqual(
+            (row.state, self.row().last_task_id, self.row().last_due), ("QUEUED", row.pk, NOW)
+        )
         self.assertEqual(row.kwargs["at"], ago(minutes=1))
         self.assertEqual(datetime(2026, 5, 1, 12, tzinfo=UTC), NOW)

@@ -46,7 +46,9 @@ class RegisterTaskTests(DefinitionTests):
         self.assertIn("shop.tasks.bare", tasks_registry)
 
     def test_options_reach_the_definition(self):
-        register_task(name="t", queue="q", priority=5, retries=-1, retry_delay=60, unique=True)(lambda: None)
+        register_task(name="t", queue="q", priority=5, retries=-1, retry_delay=60, unique=True)(
+            lambda: None
+        )
 
         task = tasks_registry["t"]
         self.assertEqual((task.queue_name, task.priority, task.retries), ("q", 5, -1))
@@ -253,7 +255,10 @@ class DueTests(SimpleTestCase):
 
     def test_anything_else_is_refused_with_its_value(self):
         for due in ("tomorrow", 5, datetime(2026, 1, 1).date(), timedelta(1)):
-            with self.subTest(due=due), self.assertRaisesRegex(InvalidDue, "due must be a datetime"):
+            with (
+                self.subTest(due=due),
+                self.assertRaisesRegex(InvalidDue, "due must be a datetime"),
+            ):
                 resolve_due(due)
 
     @override_settings(USE_TZ=False)

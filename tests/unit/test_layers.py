@@ -78,7 +78,9 @@ class LayoutTests(TestCase):
         self.assertNotIn("store", set(imported_parts(ROOT / "worker" / "executor.py")))
 
     def test_queue_sql_stands_in_the_store_only(self):
-        sql = re.compile(r"\.objects\b|\btransaction\.(atomic|on_commit|[gs]et_)|select_for_update|\.cursor\(")
+        sql = re.compile(
+            r"\.objects\b|\btransaction\.(atomic|on_commit|[gs]et_)|select_for_update|\.cursor\("
+        )
         allowed = {"store", "notify", "admin", "migrations", "contrib", "testing"}
         strays = [
             str(path.relative_to(ROOT))
@@ -99,7 +101,11 @@ class LayoutTests(TestCase):
         self.assertEqual(strays, [])
 
     def test_only_cron_touches_croniter(self):
-        users = {path.name for path in modules() if re.search(r"^\s*(from|import) croniter", path.read_text(), re.M)}
+        users = {
+            path.name
+            for path in modules()
+            if re.search(r"^\s*(from|import) croniter", path.read_text(), re.M)
+        }
 
         self.assertEqual(users, {"cron.py"})
 

@@ -41,7 +41,9 @@ class PayloadTests(SimpleTestCase):
     def test_an_altered_envelope_is_never_unpickled(self):
         text = payload.seal(Trap(), "args", "t")
         for position in range(0, len(text)):
-            altered = text[:position] + ("A" if text[position] != "A" else "B") + text[position + 1 :]
+            altered = (
+                text[:position] + ("A" if text[position] != "A" else "B") + text[position + 1 :]
+            )
             with self.assertRaises(UnreadablePayload):
                 payload.unseal(altered, "args", "t")
 
@@ -56,9 +58,13 @@ class PayloadTests(SimpleTestCase):
     def test_rows_without_a_signature_may_be_accepted_until_a_date(self):
         text = b64encode(pickle.dumps([1])).decode()
 
-        with override_settings(TOOSIMPLEQ_ACCEPT_UNSIGNED_UNTIL=timezone.now() + timedelta(hours=1)):
+        with override_settings(
+            TOOSIMPLEQ_ACCEPT_UNSIGNED_UNTIL=timezone.now() + timedelta(hours=1)
+        ):
             self.assertEqual(payload.unseal(text, "args", "t"), [1])
-        with override_settings(TOOSIMPLEQ_ACCEPT_UNSIGNED_UNTIL=timezone.now() - timedelta(hours=1)):
+        with override_settings(
+            TOOSIMPLEQ_ACCEPT_UNSIGNED_UNTIL=timezone.now() - timedelta(hours=1)
+        ):
             with self.assertRaises(UnreadablePayload):
                 payload.unseal(text, "args", "t")
 

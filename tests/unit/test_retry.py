@@ -12,7 +12,9 @@ class NextAttemptTests(TestCase):
         second = next_attempt(first.retries, first.retry_delay)
         third = next_attempt(second.retries, second.retry_delay)
 
-        self.assertEqual([first.delay_seconds, second.delay_seconds, third.delay_seconds], [60, 120, 240])
+        self.assertEqual(
+            [first.delay_seconds, second.delay_seconds, third.delay_seconds], [60, 120, 240]
+        )
         self.assertEqual([first.retries, second.retries, third.retries], [2, 1, 0])
 
     def test_minus_one_retries_for_ever(self):

@@ -36,7 +36,20 @@ class UniqueHashTests(TestCase):
         self.assertTrue(same(["ab", "ab"], [text, "ab"]))
 
     def test_types_are_kept_apart(self):
-        values = [1, 1.0, True, "1", b"1", Decimal(1), (1,), [1], {1}, Colour.RED, Colour.ALSO_ONE, None]
+        values = [
+            1,
+            1.0,
+            True,
+            "1",
+            b"1",
+            Decimal(1),
+            (1,),
+            [1],
+            {1},
+            Colour.RED,
+            Colour.ALSO_ONE,
+            None,
+        ]
 
         hashes = {unique_hash("t", {"a": value}) for value in values}
 

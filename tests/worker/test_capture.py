@@ -37,7 +37,9 @@ class CleanTests(TestCase):
         self.assertEqual(clean("a\x00b\ud800é😀"), "a\\x00b\\ud800é😀")
 
     def test_the_middle_is_cut(self):
-        self.assertEqual(cut_middle("a" * 5 + "b" * 90 + "c" * 5, 10), "aaaaa\n… 90 characters cut …\nccccc")
+        self.assertEqual(
+            cut_middle("a" * 5 + "b" * 90 + "c" * 5, 10), "aaaaa\n… 90 characters cut …\nccccc"
+        )
 
 
 class CaptureTests(TestCase):

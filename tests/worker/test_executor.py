@@ -57,7 +57,9 @@ class ExecutorTests(SimpleTestCase):
     def test_nothing_returned_is_no_result(self):
         outcome = self.run_task(lambda: None)
 
-        self.assertEqual((outcome.state, outcome.result, outcome.result_preview), ("SUCCEEDED", None, None))
+        self.assertEqual(
+            (outcome.state, outcome.result, outcome.result_preview), ("SUCCEEDED", None, None)
+        )
 
     def test_a_coroutine_function_runs_to_its_end(self):
         async def fetch(x):
@@ -83,7 +85,12 @@ class ExecutorTests(SimpleTestCase):
         self.assertIn("test_executor.py", outcome.error)
 
     def test_base_exceptions_of_the_task_are_its_failure(self):
-        for error in (SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()):
+        for error in (
+            SystemExit(3),
+            KeyboardInterrupt(),
+            GeneratorExit(),
+            asyncio.CancelledError(),
+        ):
 
             def fail(error=error):
                 raise error
@@ -138,7 +145,9 @@ class ExecutorTests(SimpleTestCase):
         def later(**options):
             raise Retry("busy", **options)
 
-        outcome = self.run_task(later, row=claimed(retries=2, kwargs={"delay": timedelta(minutes=1)}))
+        outcome = self.run_task(
+            later, row=claimed(retries=2, kwargs={"delay": timedelta(minutes=1)})
+        )
         self.assertEqual((outcome.state, outcome.next_attempt), ("FAILED", (60, 1, 0)))
 
         tasks_registry.clear()

@@ -217,7 +217,9 @@ class ScheduleTests(TestCase):
 
         self.drain("2026-01-04 11:00")
 
-        days = [(row.task_name, row.kwargs["at"].day) for row in TaskExec.objects.order_by("due", "pk")]
+        days = [
+            (row.task_name, row.kwargs["at"].day) for row in TaskExec.objects.order_by("due", "pk")
+        ]
         self.assertEqual(
             sorted(days),
             [("task of each", 1), ("task of each", 2), ("task of each", 3), ("task of latest", 3)],

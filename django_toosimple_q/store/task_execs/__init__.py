@@ -1,25 +1,35 @@
 """The life of a TaskExec row, from enqueue to prune; each function is one transaction step."""
 
+from django_toosimple_q.store.task_execs.atomic import run_atomically
+from django_toosimple_q.store.task_execs.cancel import cancel, cancelled
 from django_toosimple_q.store.task_execs.claim import Claimant, Waiting, claim, look, owned, wake
 from django_toosimple_q.store.task_execs.enqueue import enqueue, enqueue_many, requeue
 from django_toosimple_q.store.task_execs.finish import finish, hand_back, turn_over
+from django_toosimple_q.store.task_execs.prune import count_expired, expired, prune, prune_workers
 from django_toosimple_q.store.task_execs.rescue import orphans, rescue, rescue_orphans, revive
 
 __all__ = [
     "Claimant",
     "Waiting",
+    "cancel",
+    "cancelled",
     "claim",
+    "count_expired",
     "enqueue",
     "enqueue_many",
+    "expired",
     "finish",
     "hand_back",
     "look",
     "orphans",
     "owned",
+    "prune",
+    "prune_workers",
     "requeue",
     "rescue",
     "rescue_orphans",
     "revive",
+    "run_atomically",
     "turn_over",
     "wake",
 ]

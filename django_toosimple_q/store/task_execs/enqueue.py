@@ -260,4 +260,3 @@ def _expiry(expires: datetime | timedelta | None, now: datetime) -> datetime | N
     if isinstance(expires, timedelta):
         return now + expires
     return None if expires is None else stored_datetime(expires)
-

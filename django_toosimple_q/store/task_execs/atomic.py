@@ -1,0 +1,89 @@
+"""Run a call so that its effects in this database and its outcome are committed together."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+from django_toosimple_q.execution import Claimed, Outcome
+from django_toosimple_q.models import TaskExec
+from django_toosimple_q.store.dialect import dialect_of
+from django_toosimple_q.store.step import queue_connection
+from django_toosimple_q.store.task_execs.finish import _write
+
+States = TaskExec.States
+
+
+class Undone(Exception):
+    """Rolls the task's effects back."""
+
+
+def run_atomically(
+    run: Callable[[], Outcome],
+    claimed: Claimed,
+    worker_id: int,
+    now: Callable[[], datetime],
+) -> tuple[Outcome, bool]:
+    """Return the outcome of `run`, and whether it is in the database already.
+
+    The row is still this worker's when the effects are committed, or they are rolled back: so
+    they happen once, whatever pauses or kills whom. A failed call's effects are rolled back, and
+    its outcome is left to the caller to store. When the connection died on the way, the call is
+    to be replaced, unless the row says that the commit came through.
+    """
+    connection = queue_connection()
+    outcome = None
+    try:
+        with dialect_of(connection).transaction(connection):
+            outcome = run()
+            if outcome.state != States.SUCCEEDED:
+                raise Undone
+            if not _write(connection, [(claimed, outcome)], worker_id, now()):
+                raise Undone
+    except Undone:
+        assert outcome is not None
+        return _unless_lost(connection, outcome), False
+    except (OperationalError, InterfaceError) as error:
+        connection.close()
+        if outcome is not None and _committed(claimed, worker_id):
+            return outcome, True
+        return _replaced(error, now), False
+    except DatabaseError as error:
+        # A deferred constraint, checked by the commit: the task's own failure.
+        return _failed(outcome, error, now), False
+    return outcome, True
+
+
+def _unless_lost(connection: Any, outcome: Outcome) -> Outcome:
+    """Return the outcome, as one to be replaced when it only failed because the connection died."""
+    if outcome.state == States.FAILED and not connection.is_usable():
+        connection.close()
+        outcome.state, outcome.replaced, outcome.next_attempt = States.INTERRUPTED, True, None
+    return outcome
+
+
+def _committed(claimed: Claimed, worker_id: int) -> bool:
+    """Tell whether a commit whose answer was lost came through."""
+    rows = TaskExec.objects.using(queue_connection().alias)
+    return rows.filter(pk=claimed.pk, state=States.SUCCEEDED, worker=worker_id).exists()
+
+
+def _replaced(error: Exception, now: Callable[[], datetime]) -> Outcome:
+    return Outcome(
+        States.INTERRUPTED,
+        finished=now(),
+        error=f"the database was lost while the task ran: {error}",
+        replaced=True,
+    )
+
+
+def _failed(outcome: Outcome | None, error: Exception, now: Callable[[], datetime]) -> Outcome:
+    return Outcome(
+        States.FAILED,
+        started=outcome.started if outcome else None,
+        finished=now(),
+        error=f"its effects could not be committed: {type(error).__name__}: {error}",
+        stdout=outcome.stdout if outcome else "",
+        stderr=outcome.stderr if outcome else "",
+    )
