@@ -32,7 +32,7 @@ class Service:
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "DJANGO_RUNSERVER_HIDE_WARNING": "true"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -83,7 +83,7 @@ class Demo:
         manage = [str(python), str(MANAGE)]
         self.services = [
             Service("site", [*manage, "runserver", str(port)]),
-            Service("worker", [*manage, "worker"]),
+            Service("worker", [*manage, "worker", "--verbosity=2"]),
         ]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -138,6 +138,9 @@ def free_port() -> int:
 
 
 def main() -> int:
+    # A shell starts what runs in the background with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         python = ensure()
         port = free_port()
