@@ -33,6 +33,7 @@ class Claimed:
     unique_hash: str
     alone: bool
     timeout: float | None
+    created: datetime | None = None
     # Set from outside while it runs: the worker is to stop, or somebody has cancelled it.
     interrupted: bool = False
 

@@ -12,6 +12,7 @@ from django_toosimple_q.store.step import adapt, statement, step
 COLUMNS = (
     *("id", "task_name", "args", "kwargs", "queue", "priority", "retries", "retry_delay", "due"),
     *("expires", "attempt", "root_id", "deaths", "unique_hash", "alone", "timeout"),
+    "created",
 )
 WAKE_BATCH = 1000
 
@@ -117,5 +118,6 @@ def claimed_row(connection: Any, row: Sequence[Any]) -> Claimed:
     claimed = Claimed(*row)
     moment = dialect_of(connection).moment
     claimed.due, claimed.expires = moment(claimed.due), moment(claimed.expires)
+    claimed.created = moment(claimed.created)
     claimed.alone = bool(claimed.alone)
     return claimed
