@@ -13,6 +13,8 @@ class ToosimpleQConfig(AppConfig):
 
     def ready(self) -> None:
         from django_toosimple_q import checks, log  # noqa: F401  (both register themselves)
+        from django_toosimple_q.contrib.tasks.connect import connect
 
         log.connect()
+        connect()
         autodiscover_modules("tasks")

@@ -1,0 +1,150 @@
+"""Run a Django Task in the worker, and tell the framework's signals what becomes of it."""
+
+from typing import Any
+
+from django.utils import timezone
+
+from django_toosimple_q.contrib.tasks import results
+from django_toosimple_q.contrib.tasks.attempts import attempts
+from django_toosimple_q.contrib.tasks.definition import Definition, split_name, unvalidated
+from django_toosimple_q.contrib.tasks.normal import normal
+from django_toosimple_q.exceptions import TaskTimeout
+from django_toosimple_q.execution import Claimed, Outcome, running
+from django_toosimple_q.models import TaskExec
+from django_toosimple_q.registry import tasks_registry
+from django_toosimple_q.worker.executor import failure
+
+States = TaskExec.States
+
+# The results of the runs that have begun and not been told of yet, by row.
+in_flight: dict[int, Any] = {}
+# The label of this process's worker.
+_label = ""
+
+
+def run_task(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call the function of a Task, in the row that runs, and return what JSON makes of its value.
+
+    `task_finished` for a failure is sent from inside the except block, as receivers expect, and
+    only when no further attempt follows.
+    """
+    claimed = running.get()
+    definition = claimed and tasks_registry.get(claimed.task_name)
+    if claimed is None or not isinstance(definition, Definition):
+        return task.call(*args, **kwargs)
+
+    framework = definition.framework
+    result = begin(definition, claimed, list(args), kwargs)
+    if task.takes_context:
+        args = (framework.TaskContext(task_result=result), *args)
+    try:
+        value = task.call(*args, **kwargs)
+        returned = _returned(value, framework.normalize_json)
+    except BaseException as error:
+        in_flight.pop(claimed.pk, None)
+        outcome = failure(definition, claimed, error)
+        if is_final(outcome):
+            kind = type(error)
+            entry = framework.TaskError(
+                exception_class_path=f"{kind.__module__}.{kind.__qualname__}",
+                traceback=outcome.error or "",
+            )
+            _end(result, framework, "FAILED", timezone.now(), entry)
+        raise
+    object.__setattr__(result, "_return_value", returned)
+    return returned
+
+
+def begin(definition: Definition, claimed: Claimed, args: list[Any], kwargs: Any) -> Any:
+    """Return the RUNNING result of a claimed row, once `task_started` was sent."""
+    framework = definition.framework
+    task = definition.django_task
+    deferred = results.run_after(claimed.due, claimed.created)
+    if (task.priority, task.queue_name, deferred) != (claimed.priority, claimed.queue, None):
+        task = unvalidated(
+            framework, task, priority=claimed.priority, queue_name=claimed.queue, run_after=deferred
+        )
+    result = results.started(definition, task, claimed, _label, (args, kwargs))
+    in_flight[claimed.pk] = result
+    told = framework.task_started.send_robust(_sender(task), task_result=result)
+    for _, response in told:
+        if isinstance(response, TaskTimeout):
+            # The task's own deadline passed in a receiver; it is no error of the receiver.
+            raise response
+    return result
+
+
+def is_final(outcome: Outcome) -> bool:
+    """Tell whether nothing follows a failed run."""
+    return outcome.next_attempt is None and not outcome.replaced
+
+
+def on_worker_started(sender: Any, **kwargs: Any) -> None:
+    """Remember who works here."""
+    global _label
+    _label = str(sender)
+
+
+def on_task_finished(claimed: Claimed, outcome: Outcome, **kwargs: Any) -> None:
+    """Tell of a run that ended without an exception of its task, or that could not begin."""
+    result = in_flight.pop(claimed.pk, None)
+    if result is not None:
+        framework = _framework(claimed.task_name)
+        if outcome.state == States.SUCCEEDED:
+            _end(result, framework, "SUCCESSFUL", outcome.finished)
+        elif is_final(outcome):
+            entry = results.stand_in(framework, outcome.state, outcome.error or "")
+            _end(result, framework, "FAILED", outcome.finished, entry)
+    elif outcome.started is None and outcome.error and is_final(outcome):
+        framework = _framework(claimed.task_name)
+        result = _loaded(claimed.task_name, claimed.root_id or claimed.pk)
+        if result is not None:
+            entry = results.stand_in(framework, outcome.state, outcome.error)
+            _end(result, framework, "FAILED", outcome.finished, entry)
+
+
+def on_task_rescued(rescue: Any, **kwargs: Any) -> None:
+    """Tell of a call that ended with its worker: held, or failed for good."""
+    if rescue.replaced_by is None:
+        result = _loaded(rescue.task_name, rescue.task_id)
+        if result is not None:
+            _framework(rescue.task_name).task_finished.send_robust(
+                _sender(result.task), task_result=result
+            )
+
+
+def _returned(value: Any, normalize_json: Any) -> Any:
+    try:
+        return normal(value, normalize_json)
+    except (TypeError, ValueError) as error:
+        error.refused_result = True  # type: ignore[union-attr]
+        raise
+
+
+def _end(result: Any, framework: Any, status: str, now: Any, error: Any = None) -> None:
+    if error is not None:
+        result.errors.append(error)
+    object.__setattr__(result, "status", framework.TaskResultStatus[status])
+    object.__setattr__(result, "finished_at", now)
+    framework.task_finished.send_robust(_sender(result.task), task_result=result)
+
+
+def _sender(task: Any) -> Any:
+    return type(task.get_backend())
+
+
+def _framework(task_name: str) -> Any:
+    definition = tasks_registry.get(task_name)
+    return definition.framework if isinstance(definition, Definition) else None
+
+
+def _loaded(task_name: str, pk: int) -> Any:
+    """Return the result that a row belongs to, or None when it is none of a known Django Task."""
+    definition = tasks_registry.get(task_name)
+    named = split_name(task_name)
+    if named is None or not isinstance(definition, Definition):
+        return None
+    backend = definition.framework.backend(named[1])
+    row = TaskExec.objects.only("root").filter(pk=pk).first()
+    rows = attempts(str(row.root_id or row.pk)) if backend and row else []
+    return results.from_rows(backend, rows) if rows else None

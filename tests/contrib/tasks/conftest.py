@@ -1,0 +1,79 @@
+"""Each test here runs on every line of the framework that is installed."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from django_toosimple_q.contrib.tasks import LINES, finder, run
+from django_toosimple_q.testing import isolated_registries
+from tests.contrib.tasks import functions
+
+BACKEND = "django_toosimple_q.contrib.tasks.ToosimpleQBackend"
+TASKS = {
+    "default": {"BACKEND": BACKEND, "QUEUES": ["default", "mail"]},
+    "any": {"BACKEND": BACKEND, "QUEUES": []},
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the framework, and what the tests need of it."""
+
+    name: str
+    framework: Any
+    module: Any
+    base: Any
+    signals: Any
+    task: Callable[..., Any]
+    our_task: Callable[..., Any]
+
+    @property
+    def backend(self) -> Any:
+        return self.framework.task_backends["default"]
+
+    @property
+    def status(self) -> Any:
+        return self.framework.TaskResultStatus
+
+
+@pytest.fixture(params=[name for name in LINES if find_spec(name)])
+def line(request: pytest.FixtureRequest, settings: Any) -> Iterator[Line]:
+    name = request.param
+    ours = import_module(f"django_toosimple_q.contrib.tasks.{LINES[name]}")
+    settings.TASKS = TASKS
+    functions.seen.clear()
+    finder.missing.clear()
+    run.in_flight.clear()
+    with isolated_registries():
+        yield Line(
+            name=name,
+            framework=ours.FRAMEWORK,
+            module=import_module(name),
+            base=import_module(f"{name}.base"),
+            signals=import_module(f"{name}.signals"),
+            task=import_module(name).task,
+            our_task=ours.task,
+        )
+
+
+@pytest.fixture
+def heard(line: Line) -> Iterator[list[Any]]:
+    """Collect the framework's signals: name, sender, the result's status, the exception then."""
+    events: list[Any] = []
+    receivers = []
+    for name in ("task_enqueued", "task_started", "task_finished"):
+
+        def receive(sender: Any, task_result: Any, name: str = name, **kwargs: Any) -> None:
+            error = sys.exc_info()[0]
+            events.append((name, sender, task_result.id, str(task_result.status), error))
+
+        getattr(line.signals, name).connect(receive)
+        receivers.append((name, receive))
+    yield events
+    for name, receive in receivers:
+        getattr(line.signals, name).disconnect(receive)

@@ -1,0 +1,5 @@
+"""A module whose task the tests pickle."""
+
+
+def function():
+    pass
