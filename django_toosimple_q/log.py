@@ -32,9 +32,12 @@ def on_task_started(claimed: Any, **kwargs: Any) -> None:
 
 
 def on_task_finished(claimed: Any, outcome: Any, **kwargs: Any) -> None:
+    succeeded = outcome.state == "SUCCEEDED"
+    if succeeded and not logger.isEnabledFor(logging.INFO):
+        return
     seconds = (outcome.finished - outcome.started).total_seconds() if outcome.started else 0
     fields = (claimed.pk, claimed.task_name, outcome.state, seconds)
-    if outcome.state == "SUCCEEDED":
+    if succeeded:
         logger.info("task finished: task=%s name=%s state=%s seconds=%.3f", *fields)
     else:
         reason = (outcome.error or "its task is not registered").strip().rsplit("\n", 1)[-1]

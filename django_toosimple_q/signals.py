@@ -5,9 +5,9 @@ Receivers are called through `send_robust`: an error in one never changes what h
 
 from django.dispatch import Signal
 
-# sender=Task; claimed: the row in hand, outcome: what came of it
-task_started = Signal()  # claimed
-task_finished = Signal()  # claimed, outcome
+# sender=Task; claimed: the row in hand, outcome: what came of it. Sent for each task, so cached.
+task_started = Signal(use_caching=True)  # claimed
+task_finished = Signal(use_caching=True)  # claimed, outcome
 outcome_dropped = Signal()  # sender=worker label; task_id, name
 task_rescued = Signal()  # sender=worker label; rescue
 schedule_advanced = Signal()  # sender=Schedule; occurrences, skipped

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.utils import timezone
 
 from django_toosimple_q import conf
@@ -50,10 +50,12 @@ class Task(Generic[P, R]):
     expires: datetime | timedelta | None = None
     due: datetime | None = None
     signature: inspect.Signature = field(init=False, repr=False)
+    is_async: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_definition(self)
         object.__setattr__(self, "signature", inspect.signature(self.func))
+        object.__setattr__(self, "is_async", iscoroutinefunction(self.func))
 
     @property
     def place(self) -> str:

@@ -22,7 +22,7 @@ class BoundedPaginator(Paginator):
     def found(self) -> int:
         """Return the number of rows, or one more than the bound when there are more."""
         rows: Any = self.object_list
-        return int(rows.order_by()[: ROWS_COUNTED + 1].count())
+        return int(rows.order_by().values("pk")[: ROWS_COUNTED + 1].count())
 
     @cached_property
     def count(self) -> int:
@@ -35,12 +35,12 @@ class BoundedPaginator(Paginator):
 
 
 class ColumnsChangeList(ChangeList):
-    """Reads the columns that the list shows, so never a payload or an output."""
+    """Reads the columns that the list shows, so never a payload or a whole output."""
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet:
         rows = super().get_queryset(request, *args, **kwargs)
-        columns: tuple[str, ...] = self.model_admin.list_columns  # type: ignore[attr-defined]
-        return rows.only(*columns)
+        shown: Any = self.model_admin
+        return rows.only(*shown.list_columns).annotate(**shown.list_extras)
 
 
 class RegistryFilter(SimpleListFilter):

@@ -60,7 +60,7 @@ def moment(value: datetime | None, now: datetime) -> SafeString:
         '<time datetime="{}" title="{}">{}</time>',
         local.isoformat(),
         exact(local),
-        away(value, now),
+        away(value, now, units=1),
     )
 
 
@@ -84,19 +84,19 @@ def exact(value: datetime) -> str:
     return f"{value:%Y-%m-%d %H:%M:%S}{zone}"
 
 
-def away(value: datetime, now: datetime) -> str:
+def away(value: datetime, now: datetime, units: int = 2) -> str:
     """Return how far a datetime is from `now`, in words."""
     delta = value - now
     if abs(delta) < timedelta(seconds=1):
         return _("now")
-    length = span(timedelta(seconds=int(abs(delta).total_seconds())))
+    length = span(timedelta(seconds=int(abs(delta).total_seconds())), units)
     if delta > timedelta(0):
         return _("in %(length)s") % {"length": length}
     return _("%(length)s ago") % {"length": length}
 
 
-def span(delta: timedelta) -> str:
-    """Return a length of time in its two largest units, to the millisecond below ten seconds."""
+def span(delta: timedelta, units: int = 2) -> str:
+    """Return a length of time in its largest units, to the millisecond below ten seconds."""
     seconds = max(delta.total_seconds(), 0)
     if seconds < 10:
         return f"{round(seconds, 3):g} s"
@@ -106,12 +106,25 @@ def span(delta: timedelta) -> str:
         count, rest = divmod(rest, size)
         counts.append((count, name))
     first = next(place for place, (count, _name) in enumerate(counts) if count)
-    return " ".join(f"{count} {name}" for count, name in counts[first : first + 2] if count)
+    return " ".join(f"{count} {name}" for count, name in counts[first : first + units] if count)
 
 
 def cut(text: str, length: int) -> str:
     """Return at most `length` characters, ending in "…" when something was cut."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def stack(above: object, below: object) -> SafeString:
+    """Return two lines for a table's cell, the second one standing back."""
+    if not below:
+        return format_html("{}", above)
+    return format_html('{}<br><span class="tsq-below">{}</span>', above, below)
+
+
+def last_line(text: str | None) -> str:
+    """Return the last line of a traceback, which says what went wrong."""
+    lines = (text or "").strip().splitlines()
+    return lines[-1] if lines else ""
 
 
 def preview(text: str | None) -> SafeString:

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin, ShowFacets
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import Func, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
@@ -27,6 +27,7 @@ class ReadOnlyAdmin(ModelAdmin):
     """Shows rows; adds and changes none. Deleting is left to Django's own permission."""
 
     list_columns: tuple[str, ...] = ()
+    list_extras: dict[str, Func] = {}
     row_action: str | None = None
 
     empty_value_display = markup.NOTHING

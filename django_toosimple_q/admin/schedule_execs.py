@@ -32,7 +32,7 @@ class ScheduleExecAdmin(ReadOnlyAdmin):
     actions = ("action_force_run",)
     row_action = "action_force_run"
     list_display = (
-        *("name", "state_badge", "cron", "zone", "next_away", "last_due_away", "last_task_link"),
+        *("name", "state_badge", "cron_and_zone", "next_away", "last_due_away", "last_task_link"),
     )
     list_columns = ("name", "state", "last_due", "last_task__state")
     list_select_related = ("last_task",)
@@ -84,6 +84,10 @@ class ScheduleExecAdmin(ReadOnlyAdmin):
         if row.schedule is None:
             return markup.NOTHING
         return format_html('<code class="tsq-cron">{}</code>', row.schedule.cron)
+
+    @admin.display(description=_("cron"))
+    def cron_and_zone(self, row: ScheduleExec) -> SafeString:
+        return markup.stack(self.cron(row), self.zone(row) if row.schedule else "")
 
     @admin.display(description=_("time zone"))
     def zone(self, row: ScheduleExec) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.db.models.functions import Right
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
@@ -18,6 +19,7 @@ from django_toosimple_q.models import TaskExec, WorkerStatus
 from django_toosimple_q.store import task_execs
 
 States = TaskExec.States
+FAILURES = (States.FAILED, States.INTERRUPTED)
 
 
 @admin.register(TaskExec)
@@ -27,22 +29,22 @@ class TaskExecAdmin(ReadOnlyAdmin):
     actions = ("action_requeue",)
     row_action = "action_requeue"
     list_display = (
-        *("task_name", "state_badge", "queue", "due_away", "started_away", "finished_away"),
-        *("took", "attempt_of", "worker_label", "preview"),
+        *("task_and_queue", "state_and_attempt", "due_away", "started_away"),
+        *("finished_and_took", "worker_label", "preview"),
     )
     list_columns = (
         *("task_name", "state", "queue", "due", "started", "finished", "attempt", "retries"),
         *("result_preview", "worker__label"),
     )
+    # Of an error its end, which says what it was.
+    list_extras = {"error_end": Right("error", markup.PREVIEW_LENGTH)}
     list_select_related = ("worker",)
     list_filter = ("state", TaskFilter, QueueFilter)
     search_fields = ("task_name",)
-    search_help_text = _("Part of a task's name")
 
     state_badge = columns.state
     due_away = columns.moment("due", _("due"))
     started_away = columns.moment("started", _("started"))
-    finished_away = columns.moment("finished", _("finished"))
     due_in_full = columns.moment_in_full("due", _("due"))
     created_in_full = columns.moment_in_full("created", _("created"))
     started_in_full = columns.moment_in_full("started", _("started"))
@@ -84,6 +86,23 @@ class TaskExecAdmin(ReadOnlyAdmin):
         """Queue the same calls again, as new rows."""
         self.queue_for_each(request, queryset, requeue, "Queued again as task {}.")
 
+    @admin.display(description=_("task"))
+    def task_and_queue(self, row: TaskExec) -> SafeString:
+        return markup.stack(row.task_name, row.queue)
+
+    @admin.display(description=_("state"))
+    def state_and_attempt(self, row: TaskExec) -> SafeString:
+        # A first attempt is worth a word where another one follows, or should have.
+        told = row.attempt > 1 or (row.retries and row.state in FAILURES)
+        text = gettext("attempt %s") % self.attempt_of(row) if told else ""
+        return markup.stack(markup.badge(row), text)
+
+    @admin.display(description=_("finished"))
+    def finished_and_took(self, row: TaskExec) -> SafeString:
+        took = self.took(row)
+        text = gettext("took %s") % took if row.finished and took != markup.NOTHING else ""
+        return markup.stack(markup.moment(row.finished, timezone.now()), text)
+
     @admin.display(description=_("took"))
     def took(self, row: TaskExec) -> str:
         running = row.state == States.PROCESSING
@@ -104,8 +123,8 @@ class TaskExecAdmin(ReadOnlyAdmin):
         return row.worker.label if row.worker else markup.NOTHING
 
     @admin.display(description=_("result"))
-    def preview(self, row: TaskExec) -> SafeString:
-        return markup.preview(row.result_preview)
+    def preview(self, row: Any) -> SafeString:
+        return markup.preview(row.result_preview or markup.last_line(row.error_end))
 
     @admin.display(description=_("worker"))
     def worker_link(self, row: TaskExec) -> SafeString | str:

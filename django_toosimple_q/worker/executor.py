@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from asgiref.sync import async_to_sync, iscoroutinefunction
+from asgiref.sync import async_to_sync
 
 from django_toosimple_q import conf, payload
 from django_toosimple_q.exceptions import Cancel, Retry, TaskInterrupted, UnreadablePayload
@@ -60,7 +60,7 @@ def execute(claimed: Claimed, now: Callable[[], datetime], slot: Slot) -> Outcom
 
 def call(task: Task[Any, Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
     """Call the task's function; a coroutine function runs to its end in this thread."""
-    if iscoroutinefunction(task.func):
+    if task.is_async:
         return async_to_sync(task.func)(*args, **kwargs)
     return task.func(*args, **kwargs)
 

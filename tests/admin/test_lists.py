@@ -12,7 +12,7 @@ from tests.support import States, make_task, make_worker
 
 # Session, user, count, rows.
 QUERIES = 4
-HEAVY = ("args", "kwargs", '"result"', "`result`", "error", "stdout", "stderr", "exit_log")
+HEAVY = ("args", "kwargs", '"result"', "`result`", "stdout", "stderr", "exit_log")
 
 
 class QueryTests(AdminTestCase):

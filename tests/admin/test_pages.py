@@ -16,8 +16,6 @@ from django_toosimple_q.schedule import Schedule
 from tests.admin.pages import ESCAPED, MARKUP, AdminTestCase, row_url
 from tests.support import NOW, States, make_task, make_worker
 
-TIMES = {"due": NOW, "created": NOW}
-
 
 class TaskPageTests(AdminTestCase):
     def test_it_shows_the_call_as_python_writes_it(self):
@@ -65,6 +63,30 @@ class TaskPageTests(AdminTestCase):
         for row in (first, third):
             self.assertContains(response, f'<a href="{row_url(row)}">#{row.pk}</a>')
         self.assertContains(self.row_page(third), f'<a href="{row_url(second)}">')
+
+    def test_the_list_tells_what_an_error_ended_with(self):
+        error = f"Traceback {'x' * 5000}\n  File …\nValueError: {MARKUP}\n"
+        TaskExec.objects.create(task_name="t", state=States.FAILED, error=error)
+
+        response = self.list_page(TaskExec)
+
+        self.assertContains(response, f">ValueError: {ESCAPED}</span>")
+        self.assertNotContains(response, "File …")
+
+    def test_the_list_tells_how_often_a_task_was_and_will_be_tried(self):
+        TaskExec.objects.create(task_name="t", attempt=2, retries=1)
+        TaskExec.objects.create(task_name="t", attempt=4, retries=-1)
+
+        response = self.list_page(TaskExec)
+
+        self.assertContains(response, "attempt 2/3")
+        self.assertContains(response, "attempt 4/∞")
+
+    def test_the_list_tells_how_long_a_task_took(self):
+        times = {"started": NOW, "finished": NOW + timedelta(seconds=1.25)}
+        TaskExec.objects.create(task_name="t", state=States.SUCCEEDED, **times)
+
+        self.assertContains(self.list_page(TaskExec), "took 1.25 s")
 
     def test_a_first_attempt_that_was_pruned_does_not_break_it(self):
         row = TaskExec.objects.create(task_name="t", root_id=4711, attempt=2)

@@ -17,9 +17,8 @@ from django_toosimple_q.store.task_execs.enqueue import _insert, successor
 States = TaskExec.States
 Finished = tuple[Claimed, Outcome]
 
-COLUMNS = (
-    *("state", "started", "finished", "result", "result_preview", "error", "stdout", "stderr"),
-)
+ALWAYS = ("state", "started", "finished")
+COLUMNS = (*ALWAYS, "result", "result_preview", "error", "stdout", "stderr")
 
 
 def finish(finished: Sequence[Finished], worker_id: int, now: datetime) -> set[int]:
@@ -118,8 +117,9 @@ def _write(
 ) -> set[int]:
     # Ids ascending, here as everywhere: two transactions then never wait for each other in a ring.
     ordered = sorted(finished, key=lambda one: one[0].pk)
-    rows = [_values(connection, claimed, outcome) for claimed, outcome in ordered]
-    kept = dialect_of(connection).update_rows(connection, COLUMNS, rows, worker_id)
+    columns = _columns(ordered)
+    rows = [_values(connection, claimed, outcome, columns) for claimed, outcome in ordered]
+    kept = dialect_of(connection).update_rows(connection, columns, rows, worker_id)
     followed = [
         (claimed, outcome)
         for claimed, outcome in ordered
@@ -156,18 +156,21 @@ def _follower(claimed: Claimed, outcome: Outcome, now: datetime) -> TaskExec:
     )
 
 
-def _values(connection: Any, claimed: Claimed, outcome: Outcome) -> tuple[Any, ...]:
-    return (
-        claimed.pk,
-        str(outcome.state),
-        adapt(connection, outcome.started),
-        adapt(connection, outcome.finished),
-        outcome.result,
-        outcome.result_preview,
-        outcome.error,
-        outcome.stdout,
-        outcome.stderr,
-    )
+def _columns(finished: Sequence[Finished]) -> list[str]:
+    """Return the columns to write: those that no outcome of the batch fills stay empty."""
+    return [
+        column
+        for column in COLUMNS
+        if column in ALWAYS or any(getattr(outcome, column) for _, outcome in finished)
+    ]
+
+
+def _values(
+    connection: Any, claimed: Claimed, outcome: Outcome, columns: Sequence[str]
+) -> list[Any]:
+    values = [claimed.pk, str(outcome.state), adapt(connection, outcome.started)]
+    values.append(adapt(connection, outcome.finished))
+    return values + [getattr(outcome, column) for column in columns[len(ALWAYS) :]]
 
 
 def _refused(outcome: Outcome, error: Exception) -> Outcome:
