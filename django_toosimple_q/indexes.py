@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import F, Index, Q
+from django.db.models import F, Index, Q, UniqueConstraint
 
 from django_toosimple_q.store.dialect import supports_partial_indexes
 
@@ -61,6 +61,32 @@ class SparseIndex(PartialIndex):
 
     def only(self) -> Q:
         return Q(**{f"{self.columns[0]}__isnull": False})
+
+
+class SparseUnique(UniqueConstraint):
+    """A unique constraint that rows without a value take no part in, not even in its index."""
+
+    def __init__(self, field: str, *, name: str) -> None:
+        super().__init__(fields=[field], name=name)
+
+    def deconstruct(self) -> tuple[str, tuple[str, ...], dict[str, Any]]:
+        path, _, _ = super().deconstruct()
+        return path, self.fields, {"name": self.name}
+
+    def constraint_sql(self, model: Any, schema_editor: Any) -> Any:
+        return self._suited(schema_editor).constraint_sql(model, schema_editor)
+
+    def create_sql(self, model: Any, schema_editor: Any) -> Any:
+        return self._suited(schema_editor).create_sql(model, schema_editor)
+
+    def remove_sql(self, model: Any, schema_editor: Any) -> Any:
+        return self._suited(schema_editor).remove_sql(model, schema_editor)
+
+    def _suited(self, schema_editor: Any) -> UniqueConstraint:
+        only = None
+        if supports_partial_indexes(schema_editor.connection):
+            only = Q(**{f"{self.fields[0]}__isnull": False})
+        return UniqueConstraint(fields=self.fields, condition=only, name=self.name)
 
 
 def _ordered(column: str) -> Any:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_toosimple_q.fields import SignedPickledField
-from django_toosimple_q.indexes import SparseIndex, StateIndex
+from django_toosimple_q.indexes import SparseIndex, SparseUnique, StateIndex
 from django_toosimple_q.registry import schedules_registry, tasks_registry
 from django_toosimple_q.schedule import Schedule
 from django_toosimple_q.task import Task
@@ -69,7 +69,12 @@ class TaskExec(models.Model):
         help_text=_("The first attempt; empty on the first attempt itself."),
     )
     replaced_by = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replaces"
+        "self",
+        null=True,
+        blank=True,
+        db_index=False,
+        on_delete=models.SET_NULL,
+        related_name="replaces",
     )
     deaths = models.IntegerField(
         default=0, db_default=0, help_text=_("How many workers died while running it.")
@@ -93,9 +98,11 @@ class TaskExec(models.Model):
         null=True,
         blank=True,
         # A constraint would make every claim take a lock on the worker's row, which its
-        # heartbeat then waits for (InnoDB).
+        # heartbeat then waits for (InnoDB). Forgetting a worker that ran a million tasks must not
+        # rewrite a million rows: they keep its id.
         db_constraint=False,
-        on_delete=models.SET_NULL,
+        db_index=False,
+        on_delete=models.DO_NOTHING,
     )
     result = SignedPickledField(null=True)
     result_preview = models.CharField(max_length=PREVIEW_LENGTH, null=True, blank=True)
@@ -108,7 +115,7 @@ class TaskExec(models.Model):
         verbose_name_plural = _("Task Executions")
         permissions = [("requeue_taskexec", "Can requeue tasks")]
         # While a unique call waits, the database itself refuses a second one.
-        constraints = [models.UniqueConstraint(fields=["unique_key"], name="toosimpleq_unique")]
+        constraints = [SparseUnique("unique_key", name="toosimpleq_unique")]
         indexes = [
             StateIndex(
                 "queue", "-priority", "due", "id", states=["QUEUED"], name="toosimpleq_claim"
@@ -122,6 +129,7 @@ class TaskExec(models.Model):
                 name="toosimpleq_prune",
             ),
             SparseIndex("root", name="toosimpleq_root"),
+            SparseIndex("replaced_by", name="toosimpleq_replaced_by"),
         ]
 
     def __str__(self) -> str:

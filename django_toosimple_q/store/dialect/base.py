@@ -130,7 +130,7 @@ class Dialect:
     def _on_conflict(self) -> str:
         least, greatest = self.least, self.greatest
         return (
-            " ON CONFLICT (unique_key) DO UPDATE SET"
+            " ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO UPDATE SET"
             f" due = {least}({TABLE}.due, excluded.due),"
             f" deaths = {greatest}({TABLE}.deaths, excluded.deaths),"
             f" retries = CASE WHEN -1 IN ({TABLE}.retries, excluded.retries) THEN -1"
