@@ -1,0 +1,7 @@
+"""The demo shop."""
+
+from django.apps import AppConfig
+
+
+class ShopConfig(AppConfig):
+    name = "shop"
