@@ -19,6 +19,7 @@ NOTHING = SafeString("-")
 PREVIEW_LENGTH = 255
 VALUE_LENGTH = 10_000
 TEXT_LENGTH = 100_000
+LINE_LENGTH = 96
 UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -154,8 +155,10 @@ def call(name: str, args: Any, kwargs: Any) -> SafeString:
     unreadable = [str(part) for part in (args, kwargs) if isinstance(part, Unreadable)]
     if unreadable:
         return warning("\n".join(unreadable))
-    lines = [f"    {_indented(argument)}," for argument in _arguments(args, kwargs)]
-    text = "\n".join([f"{name}(", *lines, ")"]) if lines else f"{name}()"
+    arguments = _arguments(args, kwargs)
+    text = f"{name}({', '.join(arguments)})"
+    if len(text) > LINE_LENGTH or "\n" in text:
+        text = "\n".join([f"{name}(", *(f"    {_indented(one)}," for one in arguments), ")"])
     return format_html('<pre class="tsq-text">{}</pre>', cut(text, VALUE_LENGTH))
 
 
@@ -174,7 +177,7 @@ def written(stored: Any) -> str:
     try:
         text = repr(stored)
         if len(text) <= VALUE_LENGTH:
-            text = pformat(stored, width=96, sort_dicts=False)
+            text = pformat(stored, width=LINE_LENGTH, sort_dicts=False)
     except Exception as error:  # user code: __repr__ of what was stored
         text = f"(cannot be shown: {type(error).__name__})"
     return cut(text, VALUE_LENGTH)

@@ -143,9 +143,10 @@ def occurrences(schedule: Schedule | None, now: datetime) -> Iterator[datetime]:
     """Yield the occurrences after `now`, without end, or none."""
     if schedule is None or schedule.expression.manual:
         return
-    following: datetime | None = aware(now)
-    while following := schedule.expression.next(following):
-        yield following
+    moment = schedule.expression.next(aware(now))
+    while moment is not None:
+        yield moment
+        moment = schedule.expression.next(moment)
 
 
 def aware(moment: datetime) -> datetime:

@@ -1,5 +1,6 @@
 """Tasks in the admin: what waits, runs, went well or failed, and why."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -55,27 +56,39 @@ class TaskExecAdmin(ReadOnlyAdmin):
     stderr_text = columns.output("stderr", _("stderr"))
 
     def get_fieldsets(self, request: HttpRequest, obj: TaskExec | None = None) -> Any:
-        task = ("state_badge", "definition", "call", "queue", "priority", "worker_link")
-        outcome = ("result_value", "error_text", "stdout_text", "stderr_text")
-        times = ["due_in_full", "created_in_full", "started_in_full", "finished_in_full", "took"]
-        if obj is not None and obj.expires is not None:
-            times.append("expires_in_full")
-        if obj is not None and obj.timeout is not None:
-            times.append("timeout")
-        attempts = (
-            "attempt_of",
-            "retry_delay",
-            "deaths",
-            "first_attempt",
-            "replaces",
-            "replacement",
+        row = obj or TaskExec()
+        outcome = {
+            "result_value": row.state == States.SUCCEEDED or row.result is not None,
+            "error_text": row.error,
+            "stdout_text": row.stdout,
+            "stderr_text": row.stderr,
+        }
+        sections = (
+            (None, {"fields": self._task_fields(row)}),
+            (_("Outcome"), {"fields": [name for name, is_there in outcome.items() if is_there]}),
+            (_("Times"), {"fields": self._time_fields(row)}),
         )
-        return (
-            (None, {"fields": task}),
-            (_("Outcome"), {"fields": outcome}),
-            (_("Times"), {"fields": times}),
-            (_("Attempts"), {"fields": attempts}),
-        )
+        return [section for section in sections if section[1]["fields"]]
+
+    def _task_fields(self, row: TaskExec) -> list[str]:
+        links = {
+            "first_attempt": row.root_id,
+            "replaces": row.attempt > 1,
+            "replacement": row.replaced_by_id,
+            "deaths": row.deaths,
+        }
+        return [
+            *("state_badge", "definition", "call", "queue", "priority_text", "worker_link"),
+            "attempt_in_full",
+            *(name for name, is_there in links.items() if is_there),
+        ]
+
+    def _time_fields(self, row: TaskExec) -> list[str]:
+        limits = {"expires_in_full": row.expires, "timeout_text": row.timeout}
+        return [
+            *("due_in_full", "created_in_full", "started_in_full", "finished_in_full", "took"),
+            *(name for name, limit in limits.items() if limit is not None),
+        ]
 
     def has_requeue_permission(self, request: HttpRequest) -> bool:
         """Tell whether the user may queue tasks again."""
@@ -117,6 +130,22 @@ class TaskExecAdmin(ReadOnlyAdmin):
             return f"{row.attempt}/∞"
         total = row.attempt + row.retries
         return f"{row.attempt}/{total}" if total > 1 else str(row.attempt)
+
+    @admin.display(description=_("attempt"))
+    def attempt_in_full(self, row: TaskExec) -> SafeString | str:
+        if not row.retries:
+            return self.attempt_of(row)
+        delay = markup.span(timedelta(seconds=row.retry_delay))
+        note = markup.quiet(gettext("the next one %s after a failure") % delay)
+        return format_html("{} {}", self.attempt_of(row), note)
+
+    @admin.display(description=_("priority"))
+    def priority_text(self, row: TaskExec) -> SafeString:
+        return format_html("{} {}", row.priority, markup.quiet(gettext("larger runs first")))
+
+    @admin.display(description=_("may run for"))
+    def timeout_text(self, row: TaskExec) -> str:
+        return markup.span(timedelta(seconds=row.timeout or 0))
 
     @admin.display(description=_("worker"))
     def worker_label(self, row: TaskExec) -> str:

@@ -24,7 +24,15 @@ class TaskPageTests(AdminTestCase):
 
         response = self.row_page(row)
 
-        self.assertContains(response, "mail(\n    1,\n    &#x27;a&#x27;,\n    urgent=True,\n)")
+        self.assertContains(response, "mail(1, &#x27;a&#x27;, urgent=True)")
+
+    def test_a_long_call_takes_a_line_for_each_argument(self):
+        row = TaskExec.objects.create(task_name="mail", args=["a" * 60, "b" * 60])
+
+        response = self.row_page(row)
+
+        a, b = (f"&#x27;{letter * 60}&#x27;" for letter in "ab")
+        self.assertContains(response, f"mail(\n    {a},\n    {b},\n)")
 
     def test_it_shows_result_error_and_output(self):
         row = TaskExec.objects.create(
