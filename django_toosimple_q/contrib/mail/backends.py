@@ -1,0 +1,85 @@
+"""The mail backend that queues."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import Error as AnyDatabaseError
+from django.db import transaction
+
+from django_toosimple_q.contrib.mail.connection import QueuesMail, mailers_configured
+from django_toosimple_q.contrib.mail.message import to_plain
+from django_toosimple_q.contrib.mail.tasks import send_messages
+from django_toosimple_q.store.step import queue_connection
+
+logger = logging.getLogger("toosimpleq")
+
+APP = "django_toosimple_q.contrib.mail"
+
+
+class QueueBackend(QueuesMail, BaseEmailBackend):
+    """Store mail as a task of the queue; a worker sends it through another backend.
+
+        EMAIL_BACKEND = "django_toosimple_q.contrib.mail.backends.QueueBackend"
+        TOOSIMPLEQ_EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"  # the default
+
+    With MAILERS (Django 6.1) the option `mailer` names the alias that sends:
+
+        MAILERS = {
+            "default": {
+                "BACKEND": "django_toosimple_q.contrib.mail.backends.QueueBackend",
+                "OPTIONS": {"mailer": "smtp"},
+            },
+            "smtp": {"OPTIONS": {"host": "mail.example.com"}},
+        }
+
+    The worker sends with the settings of that backend alone. The user name and password of a
+    single `send_mail(auth_user=…)` are left out: the queue's table is no place for a password.
+    """
+
+    def __init__(
+        self, fail_silently: bool = False, *, mailer: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.fail_silently = fail_silently
+        self.mailer = mailer
+        if not apps.is_installed(APP):
+            raise ImproperlyConfigured(
+                f"QueueBackend needs {APP!r} in INSTALLED_APPS: without it no worker knows how to "
+                "send. Add it."
+            )
+        if mailer is not None and not mailers_configured():
+            raise ImproperlyConfigured(
+                f"QueueBackend is given mailer={mailer!r}, and there is no setting MAILERS. "
+                "Use TOOSIMPLEQ_EMAIL_BACKEND."
+            )
+        if mailer is not None and mailer == getattr(self, "alias", None):
+            raise ImproperlyConfigured(
+                f"MAILERS[{mailer!r}] queues mail and is named as the mailer that sends it. "
+                "Name the alias of another one."
+            )
+
+    def send_messages(self, email_messages: Iterable[EmailMessage]) -> int:
+        """Queue messages as one task and return how many; those without recipients are left out.
+
+        The task is part of the caller's transaction. A message that cannot be rendered raises
+        here, as it would if it were sent at once. With `fail_silently` an error of the database
+        is logged and 0 returned; the caller's transaction stays usable.
+        """
+        plain = [to_plain(message) for message in email_messages or () if message.recipients()]
+        if not plain:
+            return 0
+        if not self.fail_silently:
+            send_messages.queue(plain, mailer=self.mailer)
+            return len(plain)
+        try:
+            with transaction.atomic(using=queue_connection().alias):
+                send_messages.queue(plain, mailer=self.mailer)
+        except AnyDatabaseError:
+            logger.warning("mail not queued: messages=%s", len(plain), exc_info=True)
+            return 0
+        return len(plain)

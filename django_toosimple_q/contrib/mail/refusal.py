@@ -1,0 +1,33 @@
+"""What an error while sending means: for this message, and for the connection."""
+
+import smtplib
+from typing import Any
+
+# The server wants (other) credentials: the project's to mend, and no verdict on the message.
+AUTHENTICATION_CODES = frozenset({530, 534, 535, 538})
+CLOSING = 421
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Tell whether the server refused a message for every recipient and for good (5xx)."""
+    codes = _codes(error)
+    return bool(codes) and all(
+        500 <= code < 600 and code not in AUTHENTICATION_CODES for code in codes
+    )
+
+
+def is_answer(error: BaseException) -> bool:
+    """Tell whether the connection outlived the error: it was an answer to this one message."""
+    if isinstance(error, OSError):
+        codes = _codes(error)
+        return bool(codes) and CLOSING not in codes
+    return True
+
+
+def _codes(error: BaseException) -> list[int]:
+    replies: list[Any] = []
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        replies = [reply[0] for reply in error.recipients.values()]
+    elif isinstance(error, smtplib.SMTPResponseException):
+        replies = [error.smtp_code]
+    return [int(code) for code in replies]
