@@ -1,0 +1,51 @@
+"""`Celery("name")`: what projects do with their app object, as far as it means something here."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from django_toosimple_q.contrib.celery import canvas
+from django_toosimple_q.contrib.celery.exceptions import NotSupported
+from django_toosimple_q.contrib.celery.result import AsyncResult
+from django_toosimple_q.contrib.celery.task import shared_task
+
+SETTINGS = ("django.conf:settings", "CELERY")
+
+
+class Celery:
+    """Stands for a project's app: its tasks are `shared_task`s, its configuration the settings."""
+
+    AsyncResult = AsyncResult
+    task = staticmethod(shared_task)
+    signature = staticmethod(canvas.signature)
+
+    def __init__(self, main: str = "", *args: Any, **kwargs: Any) -> None:
+        self.main = main
+
+    def config_from_object(self, obj: Any, namespace: str | None = None, **kwargs: Any) -> None:
+        """Accept ("django.conf:settings", namespace="CELERY"): those settings are read anyway."""
+        if (obj, namespace) != SETTINGS:
+            raise NotSupported(
+                f"configuration from {obj!r}, namespace={namespace!r}, is not read here. "
+                "Write CELERY_… settings into the project's settings."
+            )
+
+    def autodiscover_tasks(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: every app's tasks.py is imported anyway, others by CELERY_IMPORTS."""
+
+    def send_task(
+        self,
+        name: str,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Queue a call of a task, given its name. Raises `NotRegistered`."""
+        return canvas.find(name).apply_async(args, kwargs, **options)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise NotSupported(
+            f"app.{name} is not available here. Periodic tasks go into CELERY_BEAT_SCHEDULE, "
+            "other configuration into CELERY_… settings."
+        )

@@ -1,0 +1,51 @@
+"""System checks of a project that uses this face: what of its Celery configuration is lost."""
+
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Info, Warning, register
+
+from django_toosimple_q.contrib.celery import beat, canvas, conf
+
+
+@register
+def check_beat_schedule(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Find entries of CELERY_BEAT_SCHEDULE that cannot be scheduled."""
+    return [
+        Error(
+            f"CELERY_BEAT_SCHEDULE[{name!r}] is not scheduled: {problem}",
+            hint="Mend the entry, or remove it.",
+            id="toosimpleq.E150",
+        )
+        for name, problem in beat.problems.items()
+    ]
+
+
+@register
+def check_rate_limits(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Find tasks that were held back by a rate limit and are no longer."""
+    return [
+        Warning(
+            f"task {task.name!r} has rate_limit={task.options.rate_limit!r}, "
+            "which is not kept here.",
+            hint="Give it a queue of its own, worked by one worker.",
+            obj=task.task.place,
+            id="toosimpleq.W150",
+        )
+        for task in canvas.tasks().values()
+        if task.options.rate_limit
+    ]
+
+
+@register
+def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Find CELERY_* settings that mean nothing here."""
+    names = conf.names_without_effect()
+    if not names or not canvas.tasks():
+        return []
+    return [
+        Info(
+            f"These settings have no effect on this queue: {', '.join(names)}.",
+            hint="Remove them when no task is left with Celery.",
+            id="toosimpleq.I150",
+        )
+    ]

@@ -1,0 +1,110 @@
+"""What a running task is told about its call: `self.request`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django_toosimple_q.contrib.celery.exceptions import Retry
+from django_toosimple_q.contrib.celery.ids import make_id
+from django_toosimple_q.execution import Claimed
+
+
+@dataclass(kw_only=True)
+class Request:
+    """One call of a task; called directly, as a function, it has no id and no retries.
+
+    `left` is what the row has of retries (-1: for ever), `asked` what `retry(throw=False)` made.
+    """
+
+    task: str
+    id: str | None = None
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    retries: int = 0
+    is_eager: bool = False
+    called_directly: bool = True
+    eta: datetime | None = None
+    expires: datetime | None = None
+    delivery_info: Mapping[str, Any] = field(default_factory=dict)
+    left: int = 0
+    asked: Retry | None = None
+
+    @property
+    def root_id(self) -> str | None:
+        return self.id
+
+    @property
+    def parent_id(self) -> None:
+        return None
+
+    @property
+    def correlation_id(self) -> str | None:
+        return self.id
+
+
+class CurrentTask:
+    """Stands for the task that runs here; false when none does."""
+
+    def __bool__(self) -> bool:
+        return _current.get() is not None
+
+    def __getattr__(self, name: str) -> Any:
+        current = _current.get()
+        if current is None:
+            raise AttributeError(f"no task runs here, so current_task has no {name!r}.")
+        return getattr(current[0], name)
+
+
+current_task = CurrentTask()
+
+# The task that runs in this context, and its call.
+_current: ContextVar[tuple[Any, Request] | None] = ContextVar("toosimpleq_celery", default=None)
+
+
+@contextmanager
+def entered(task: Any, request: Request) -> Iterator[None]:
+    """Let `task.request` be this one inside."""
+    token = _current.set((task, request))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def request_of(task: Any) -> Request:
+    """Return the call of a task that runs here, or that of a direct call."""
+    current = _current.get()
+    return current[1] if current and current[0] is task else Request(task=task.name)
+
+
+def from_row(
+    claimed: Claimed, total: int, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Request:
+    """Return the call of a claimed row, given the retries that its task has in all."""
+    return Request(
+        task=claimed.task_name,
+        id=make_id(claimed.root_id or claimed.pk, claimed.task_name, claimed.args, claimed.kwargs),
+        args=args,
+        kwargs=kwargs,
+        retries=retries_used(claimed, total),
+        called_directly=False,
+        eta=claimed.due,
+        expires=claimed.expires,
+        delivery_info={"routing_key": claimed.queue, "priority": claimed.priority},
+        left=claimed.retries,
+    )
+
+
+def retries_used(claimed: Claimed, total: int) -> int:
+    """Return how many retries a row's call has used up.
+
+    What the row has left tells it, but for a task that is retried for ever, or further than its
+    definition says: there each attempt counts that did not follow a worker's death.
+    """
+    attempts_before = max(0, claimed.attempt - 1 - claimed.deaths)
+    if total >= 0 and claimed.retries > 0:
+        return min(attempts_before, max(0, total - claimed.retries))
+    return attempts_before

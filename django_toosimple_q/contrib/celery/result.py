@@ -1,0 +1,221 @@
+"""`AsyncResult`: a call by its id, and how it stands. `EagerResult`: one that has run already."""
+
+import time
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django_toosimple_q.contrib.celery import states
+from django_toosimple_q.contrib.celery.exceptions import (
+    ResultGone,
+    TaskRevokedError,
+    TimeoutError,  # noqa: A004  (Celery's name)
+)
+from django_toosimple_q.contrib.celery.ids import parse_id
+from django_toosimple_q.contrib.celery.options import warn_ignored
+
+
+class Result:
+    """What both kinds of result have in common: all follows from state, value and traceback."""
+
+    id: str
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.id}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Result) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    @property
+    def task_id(self) -> str:
+        return self.id
+
+    @property
+    def state(self) -> str:
+        """Return PENDING, STARTED, RETRY, SUCCESS, FAILURE or REVOKED."""
+        raise NotImplementedError  # pragma: no cover
+
+    @property
+    def result(self) -> Any:
+        """Return the value, or the exception that ended the last attempt, or None."""
+        raise NotImplementedError  # pragma: no cover
+
+    @property
+    def status(self) -> str:
+        return self.state
+
+    @property
+    def info(self) -> Any:
+        return self.result
+
+    def ready(self) -> bool:
+        """Tell whether the call has ended, well or not."""
+        return self.state in states.READY_STATES
+
+    def successful(self) -> bool:
+        """Tell whether the call has succeeded."""
+        return self.state == states.SUCCESS
+
+    def failed(self) -> bool:
+        """Tell whether the call has failed, and will not be retried."""
+        return self.state == states.FAILURE
+
+    def forget(self) -> None:
+        """Do nothing: TOOSIMPLEQ_RETENTION says how long results are kept."""
+
+
+class AsyncResult(Result):
+    """A call by its id, the one that `delay` gave out. Reads its rows anew each time.
+
+        AsyncResult(order.task_id).revoke()
+
+    An id that no row fits is PENDING, as with Celery: the call may not be committed yet, or its
+    row may be deleted. Raises `InvalidId` for what is no UUID.
+    """
+
+    def __init__(self, id: str | UUID, *args: Any, **kwargs: Any) -> None:  # noqa: A002
+        self._uuid = parse_id(id)
+        self.id = str(self._uuid)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AsyncResult, (self.id,)
+
+    @property
+    def state(self) -> str:
+        return self._standing().state
+
+    @property
+    def result(self) -> Any:
+        return self._standing().result()
+
+    @property
+    def traceback(self) -> str | None:
+        """Return the traceback of the last attempt, when it failed."""
+        return self._standing().traceback
+
+    @property
+    def name(self) -> str | None:
+        return self._field("task_name")
+
+    @property
+    def args(self) -> Any:
+        return self._field("args")
+
+    @property
+    def kwargs(self) -> Any:
+        return self._field("kwargs")
+
+    @property
+    def queue(self) -> str | None:
+        return self._field("queue")
+
+    @property
+    def date_done(self) -> datetime | None:
+        return self._field("finished")
+
+    def revoke(self, *args: Any, **options: Any) -> None:
+        """Take the call back if it still waits, a retry included; one that runs goes on.
+
+        A task that looks at `current_task_exec().interrupted` is told there.
+        """
+        for option, value in options.items():
+            if value:
+                warn_ignored(option)
+        from django_toosimple_q.contrib.celery import rows
+
+        rows.revoke(self._uuid)
+
+    def get(
+        self, timeout: float | None = None, propagate: bool = True, interval: float = 0.1, **_: Any
+    ) -> Any:
+        """Wait until the call has ended and return its value, or raise its exception.
+
+        Better not called inside a task (it keeps a place in the worker that the other call may
+        need), nor in a transaction in which the call was made (nobody else sees it before the
+        commit). Raises `TimeoutError` after `timeout` seconds, `TaskRevokedError` for a call that
+        was revoked, `ResultGone` for one whose row is deleted meanwhile.
+        """
+        began = time.monotonic()
+        seen = False
+        while True:
+            standing = self._standing()
+            if standing.state in states.READY_STATES:
+                value = standing.result()
+                if propagate and standing.state != states.SUCCESS:
+                    raise value
+                return value
+            if seen and not standing.attempts:
+                raise ResultGone(
+                    f"call {self.id} has ended and its row is deleted. "
+                    "Let TOOSIMPLEQ_RETENTION keep the rows whose results are waited for."
+                )
+            seen = seen or bool(standing.attempts)
+            left = None if timeout is None else timeout - (time.monotonic() - began)
+            if left is not None and left <= 0:
+                raise TimeoutError(
+                    f"call {self.id} is {standing.state} after {timeout:g} s. "
+                    "Is a worker running that takes its queue?"
+                )
+            time.sleep(interval if left is None else min(interval, left))
+
+    wait = get
+
+    def _standing(self) -> Any:
+        # Results may be made before the models are ready; they are asked later.
+        from django_toosimple_q.contrib.celery import rows
+
+        return rows.look(self._uuid)
+
+    def _field(self, name: str) -> Any:
+        attempts = self._standing().attempts
+        return getattr(attempts[-1], name) if attempts else None
+
+
+class EagerResult(Result):
+    """The result of a call that ran where it was made."""
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002
+        ret_value: Any,
+        state: str,
+        traceback: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.traceback = traceback
+        self._value = ret_value
+        self._state = state
+
+    @property
+    def state(self) -> str:
+        return self._state
+
+    @property
+    def result(self) -> Any:
+        return self._value
+
+    def ready(self) -> bool:
+        """Tell that the call has ended."""
+        return True
+
+    def revoke(self, *args: Any, **options: Any) -> None:
+        """Call the state REVOKED; the call has run."""
+        self._state = states.REVOKED
+
+    def get(self, timeout: float | None = None, propagate: bool = True, **_: Any) -> Any:
+        """Return the value, or raise the exception of the call."""
+        if self._state == states.REVOKED:
+            self._value = TaskRevokedError(f"call {self.id} was revoked")
+        if propagate and self._state in states.PROPAGATE_STATES:
+            raise self._value
+        return self._value
+
+    wait = get

@@ -1,0 +1,1 @@
+"""Stands where Celery has `celery.utils`."""

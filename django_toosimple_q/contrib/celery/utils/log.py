@@ -1,0 +1,8 @@
+"""Stands where Celery has `celery.utils.log`."""
+
+import logging
+
+
+def get_task_logger(name: str) -> logging.Logger:
+    """Return the logger of a module."""
+    return logging.getLogger(name)
