@@ -13,8 +13,10 @@ class ToosimpleQConfig(AppConfig):
 
     def ready(self) -> None:
         from django_toosimple_q import checks, log  # noqa: F401  (both register themselves)
+        from django_toosimple_q.contrib.celery.connect import connect as connect_celery
         from django_toosimple_q.contrib.tasks.connect import connect
 
         log.connect()
         connect()
         autodiscover_modules("tasks")
+        connect_celery()
