@@ -81,6 +81,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "django_toosimple_q",
+    "django_toosimple_q.contrib.mail",
     "tests.app",
 ]
 MIDDLEWARE = [
