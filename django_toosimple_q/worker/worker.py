@@ -96,7 +96,9 @@ class Worker:
         missing = workers.missing_tables()
         if missing:
             raise NotMigrated(
-                f"the database has no {', '.join(missing)}. Run `manage.py migrate` first."
+                f"the database has no {missing[0]}"
+                f"{f' (nor {len(missing) - 1} more)' if missing[1:] else ''}. "
+                "Run `manage.py migrate` first."
             )
         self.me = identity.register(
             self.me.label,

@@ -6,7 +6,7 @@ from typing import Any
 from django.apps import apps
 from django.core import checks
 from django.core.checks import CheckMessage, Error
-from django.db import connections, router
+from django.db import router
 
 from django_toosimple_q.contrib.tasks.framework import loaded
 from django_toosimple_q.exceptions import InvalidDefinition
@@ -30,8 +30,9 @@ def check_queues_are_worked(
     alias = router.db_for_read(WorkerStatus)
     if not databases or alias not in databases:
         return []
-    table = WorkerStatus._meta.db_table
-    if table not in connections[alias].introspection.table_names():
+    # `migrate` runs the checks too, before there are tables.
+    backends = [backend for framework in loaded() for backend in _ours(framework)]
+    if not backends or workers.missing_tables():
         return []
     living = workers.alive()
     return [
@@ -40,8 +41,7 @@ def check_queues_are_worked(
             hint=f"Start one with --queue={queue}, or without --queue.",
             id="toosimpleq.W052",
         )
-        for framework in loaded()
-        for backend in _ours(framework)
+        for backend in backends
         for queue in sorted(backend.queues)
         if living and not any(takes(worker, queue) for worker in living)
     ]
