@@ -19,7 +19,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "products": Product.objects.defer("picture").order_by("pk"),
         "orders": Order.objects.select_related("product")
         .defer("product__picture", "product__thumbnail")
-        .order_by("-pk")[:LATEST],
+        .order_by("-created")[:LATEST],
         "rates": Rate.objects.order_by("currency"),
         "reports": Report.objects.order_by("-day")[:3],
     }

@@ -48,12 +48,6 @@ class ReadOnlyAdmin(ModelAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        # Django's own permission to change shows rows too.
-        return bool(
-            super().has_view_permission(request, obj) or super().has_change_permission(request, obj)
-        )
-
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ColumnsChangeList]:
         return ColumnsChangeList
 
