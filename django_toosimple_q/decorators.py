@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from django_toosimple_q.models import TaskExec
 
 P = ParamSpec("P")
-R = TypeVar("R", covariant=True)
+R = TypeVar("R")
 
 # What the decorators offer, under the names that the definitions give them.
 RENAMED = {"queue": "queue_name"}

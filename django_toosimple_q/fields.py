@@ -21,6 +21,8 @@ class Stored:
 
     __slots__ = ("_value", "text")
 
+    _value: Any
+
     def __init__(self, text: str) -> None:
         self.text = text
 
@@ -54,7 +56,7 @@ class PayloadAttribute(DeferredAttribute):
         instance.__dict__[self.field.attname] = value
 
 
-class SignedPickledField(PickledObjectField):  # type: ignore[misc]
+class SignedPickledField(PickledObjectField):
     """A picklefield whose content is signed for its field and its row's `task_name`.
 
     Reads as `Unreadable` when the signature does not match. `values()` and `values_list()` give

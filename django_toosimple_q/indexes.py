@@ -69,7 +69,7 @@ class SparseUnique(UniqueConstraint):
     def __init__(self, field: str, *, name: str) -> None:
         super().__init__(fields=[field], name=name)
 
-    def deconstruct(self) -> tuple[str, tuple[str, ...], dict[str, Any]]:
+    def deconstruct(self) -> tuple[str, Any, dict[str, Any]]:
         path, _, _ = super().deconstruct()
         return path, self.fields, {"name": self.name}
 

@@ -1,7 +1,10 @@
 """The only source of log lines: receivers of this package's signals, logger "toosimpleq"."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
+
+from django.dispatch import Signal
 
 from django_toosimple_q import signals
 
@@ -10,7 +13,7 @@ logger = logging.getLogger("toosimpleq")
 
 def connect() -> None:
     """Connect the receivers; called once, when the app is ready."""
-    receivers = {
+    receivers: dict[Signal, Callable[..., None]] = {
         signals.task_started: on_task_started,
         signals.task_finished: on_task_finished,
         signals.outcome_dropped: on_outcome_dropped,

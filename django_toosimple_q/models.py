@@ -1,4 +1,4 @@
-"""The three tables: what is and was queued, what schedules last did, who works. No execution here."""
+"""The three tables: what is and was queued, what schedules last did, who works."""
 
 from datetime import timedelta
 from typing import Any
@@ -251,7 +251,7 @@ class WorkerStatus(models.Model):
                 self.ExitCodes.STOPPED: self.States.STOPPED,
                 self.ExitCodes.TERMINATED: self.States.TERMINATED,
             }
-            return ended.get(self.exit_code, self.States.CRASHED)  # type: ignore[call-overload, no-any-return]
+            return ended.get(self.exit_code, self.States.CRASHED)  # type: ignore[call-overload]
         if self.rescued is not None or self.last_tick < timezone.now() - self.timeout:
             return self.States.TIMEDOUT
         return self.States.ONLINE

@@ -36,8 +36,8 @@ class Registry(dict[str, D]):
         other = self.get(definition.name)
         if other is not None and not same_function(definition, other):
             raise DuplicateName(
-                f"{type(definition).__name__.lower()} name {definition.name!r} is taken: defined at "
-                f"{other.place} and again at {definition.place}. Give one of them another name=."
+                f"{type(definition).__name__.lower()} name {definition.name!r} is taken: defined "
+                f"at {other.place} and again at {definition.place}. Give one another name=."
             )
         self[definition.name] = definition
 

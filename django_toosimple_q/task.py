@@ -78,7 +78,12 @@ class Task(Generic[P, R]):
         expires: datetime | timedelta | None = None,
     ) -> "Task[P, R]":
         """Return this task with other settings for the calls queued through it."""
-        given = {"priority": priority, "queue_name": queue, "due": due, "expires": expires}
+        given: dict[str, Any] = {
+            "priority": priority,
+            "queue_name": queue,
+            "due": due,
+            "expires": expires,
+        }
         return replace(self, **{key: item for key, item in given.items() if item is not None})
 
     def queue(self, *args: Any, due: datetime | None = None, **kwargs: Any) -> "TaskExec":

@@ -63,16 +63,17 @@ def assert_not_queued(task: Any) -> None:
 @contextmanager
 def isolated_registries(*, empty: bool = True) -> Iterator[None]:
     """Let definitions made inside the block vanish with it; by default none exist inside."""
-    kept = dict(tasks_registry), dict(schedules_registry)
+    registries: list[dict[str, Any]] = [tasks_registry, schedules_registry]
+    kept = [dict(registry) for registry in registries]
     if empty:
-        tasks_registry.clear()
-        schedules_registry.clear()
+        for registry in registries:
+            registry.clear()
     try:
         yield
     finally:
-        for registry, definitions in zip((tasks_registry, schedules_registry), kept, strict=True):
+        for registry, definitions in zip(registries, kept, strict=True):
             registry.clear()
-            registry.update(definitions)  # type: ignore[attr-defined]
+            registry.update(definitions)
 
 
 def _finished() -> Any:

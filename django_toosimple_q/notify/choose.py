@@ -22,7 +22,7 @@ def listen(wakeup: Any, alias: str, family: str) -> Hints:
         return Hints(wakeup)
     url = conf.get("TOOSIMPLEQ_REDIS_URL")
     if url:
-        return redis_module().RedisHints(wakeup, url)  # type: ignore[no-any-return]
+        return redis_module().RedisHints(wakeup, url)
     listener = LISTENERS.get(family)
     return listener(wakeup, alias) if listener else Hints(wakeup)
 
@@ -30,7 +30,7 @@ def listen(wakeup: Any, alias: str, family: str) -> Hints:
 def sender(family: str) -> Callable[[Any], None] | None:
     """Return what sends a hint, or None where nobody would hear it."""
     if conf.get("TOOSIMPLEQ_REDIS_URL"):
-        return redis_module().send  # type: ignore[no-any-return]
+        return redis_module().send
     return SENDERS.get(family)
 
 

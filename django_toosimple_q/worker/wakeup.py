@@ -2,6 +2,7 @@
 
 import os
 import select
+from contextlib import suppress
 
 
 class WakeUp:
@@ -14,21 +15,18 @@ class WakeUp:
 
     def set(self) -> None:
         """End the wait that runs, or the next one."""
-        try:
+        # Full: the wait ends anyway. Closed: nobody waits.
+        with suppress(OSError):
             os.write(self.write_end, b"!")
-        except (BlockingIOError, OSError):
-            pass  # full: the wait ends anyway; closed: nobody waits
 
     def wait(self, seconds: float | None) -> bool:
         """Wait; return whether something ended it before the time was over."""
         ready, _, _ = select.select([self.read_end], [], [], seconds)
         if not ready:
             return False
-        try:
+        with suppress(BlockingIOError):
             while os.read(self.read_end, 4096):
                 pass
-        except BlockingIOError:
-            pass
         return True
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ class WorkerProcess:
     """A `manage.py worker` of its own."""
 
     def __init__(self, *options: str, verbosity: int = 2) -> None:
-        self.output = tempfile.TemporaryFile("w+")
+        self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed by `end`)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "django", "worker", f"-v{verbosity}", *options],
             cwd=ROOT,

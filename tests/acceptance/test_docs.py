@@ -43,6 +43,10 @@ class DocumentationTests(TransactionTestCase):
         from django_toosimple_q.decorators import SCHEDULE_OPTIONS, TASK_OPTIONS
 
         text = (ROOT / "README.md").read_text()
-        missing = [name for name in (*conf.DEFAULTS, *TASK_OPTIONS, *SCHEDULE_OPTIONS) if f"`{name}" not in text]
+        missing = [
+            name
+            for name in (*conf.DEFAULTS, *TASK_OPTIONS, *SCHEDULE_OPTIONS)
+            if f"`{name}" not in text
+        ]
 
         self.assertEqual(missing, [])

@@ -1,5 +1,6 @@
 """What several processes do at once: each row runs once, each occurrence is queued once."""
 
+import itertools
 import signal
 
 from django_toosimple_q.models import ScheduleExec, TaskExec
@@ -47,9 +48,7 @@ class RaceTests(ProcessTests):
         occurrences = [row.kwargs["at"] for row in TaskExec.objects.filter(task_name="app.second")]
         self.assertEqual(len(occurrences), len(set(occurrences)))
         occurrences.sort()
-        steps = {
-            (b - a).total_seconds() for a, b in zip(occurrences, occurrences[1:], strict=False)
-        }
+        steps = {(b - a).total_seconds() for a, b in itertools.pairwise(occurrences)}
         self.assertEqual(steps, {1.0})
         self.assertEqual(
             ScheduleExec.objects.get(name="app.every_second").last_due, occurrences[-1]

@@ -63,7 +63,9 @@ class UpgradeTests(TestCase):
     def test_rows_in_every_state_survive_and_what_waits_runs(self):
         venv.create(self.folder / "old", with_pip=True)
         old = self.folder / "old" / "bin" / "python"
-        self.run_python(old, "-m", "pip", "install", "-q", "django-toosimple-q==1.2.1", "Django==5.2.*")
+        self.run_python(
+            old, "-m", "pip", "install", "-q", "django-toosimple-q==1.2.1", "Django==5.2.*"
+        )
         self.run_python(old, "fill.py")
 
         self.now("-m", "django", "migrate", "-v0")
@@ -75,10 +77,14 @@ class UpgradeTests(TestCase):
         self.assertEqual([row["task_name"] for row in before.values()][:3], ["add", "fail", "fail"])
         by_args = {row["args"]: row for row in after.values() if row["task_name"] == "add"}
         done = [row for row in after.values() if row["task_name"] == "add" and row["result"] == "3"]
-        self.assertEqual([(row["state"], row["stdout"]) for row in done], [("SUCCEEDED", "adding\n")])
+        self.assertEqual(
+            [(row["state"], row["stdout"]) for row in done], [("SUCCEEDED", "adding\n")]
+        )
         # What waited has run, with the queue and the priority of its task.
         waited = next(row for row in after.values() if row["result"] == "7")
-        self.assertEqual((waited["state"], waited["queue"], waited["priority"]), ("SUCCEEDED", "sums", 3))
+        self.assertEqual(
+            (waited["state"], waited["queue"], waited["priority"]), ("SUCCEEDED", "sums", 3)
+        )
         self.assertIn("(5, 6)", by_args)
         states = {}
         for row in after.values():

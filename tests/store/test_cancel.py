@@ -60,7 +60,9 @@ class PruneTests(TestCase):
 
         self.assertEqual(self.left(), kept)
 
-    @override_settings(TOOSIMPLEQ_RETENTION={"SUCCEEDED": timedelta(0), "FAILED": timedelta(days=1)})
+    @override_settings(
+        TOOSIMPLEQ_RETENTION={"SUCCEEDED": timedelta(0), "FAILED": timedelta(days=1)}
+    )
     def test_the_setting_says_how_long_by_state(self):
         kept = {self.ended("FAILED", days=0.5).pk, self.ended("INVALID").pk}
         self.ended(days=0.001)
@@ -90,7 +92,9 @@ class PruneTests(TestCase):
         before = TaskExec.objects.create(task_name="t", state="FAILED", replaced_by=target)
         schedule = ScheduleExec.objects.create(name="s", last_task=target)
 
-        self.assertEqual(task_execs.prune(task_execs.expired({"SUCCEEDED": timedelta(1)}, timezone.now())), 1)
+        self.assertEqual(
+            task_execs.prune(task_execs.expired({"SUCCEEDED": timedelta(1)}, timezone.now())), 1
+        )
 
         schedule.refresh_from_db()
         self.assertEqual((reload(before).replaced_by_id, schedule.last_task_id), (None, None))
@@ -101,7 +105,10 @@ class PruneTests(TestCase):
                 call_command("prune_tasks", f"--min-age-days={age}")
 
     def test_dead_workers_that_own_nothing_are_deleted(self):
-        old, owner = make_worker("old", stopped=ago(days=3)), make_worker("owner", rescued=ago(days=3))
+        old, owner = (
+            make_worker("old", stopped=ago(days=3)),
+            make_worker("owner", rescued=ago(days=3)),
+        )
         make_worker("fresh", stopped=ago(hours=1))
         make_worker("alive")
         TaskExec.objects.create(task_name="t", state="PROCESSING", worker_id=owner.worker_id)

@@ -60,7 +60,7 @@ class ScheduleStoreTests(TestCase):
 
         self.assertEqual([row.kwargs["at"] for row in rows], occurrences)
         self.assertEqual(
-            [(row.args, row.due, row.state) for row in rows][0], ([1], ago(hours=1), "QUEUED")
+            next((row.args, row.due, row.state) for row in rows), ([1], ago(hours=1), "QUEUED")
         )
         self.assertEqual((self.row().last_due, self.row().last_task_id), (NOW, rows[-1].pk))
 

@@ -21,8 +21,9 @@ class MySQL(Dialect):
     ) -> list[tuple[int, bool]]:
         if connection.features.can_return_rows_from_bulk_insert and not merge:
             return super().insert(connection, columns, rows, merge=merge)
+        marks = ", ".join(["%s"] * len(columns))
         sql = (
-            f"INSERT INTO {TABLE} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
+            f"INSERT INTO {TABLE} ({', '.join(columns)}) VALUES ({marks})"
             f"{self._on_conflict() if merge else ''}"
         )
         inserted = []
@@ -122,6 +123,7 @@ class MySQL(Dialect):
         return (
             " ON DUPLICATE KEY UPDATE state = IF(VALUES(state) = 'QUEUED', 'QUEUED', state),"
             " due = LEAST(due, VALUES(due)), deaths = GREATEST(deaths, VALUES(deaths)),"
-            " retries = IF(-1 IN (retries, VALUES(retries)), -1, GREATEST(retries, VALUES(retries))),"
+            " retries = IF(-1 IN (retries, VALUES(retries)), -1,"
+            " GREATEST(retries, VALUES(retries))),"
             " id = LAST_INSERT_ID(id)"
         )

@@ -9,8 +9,10 @@ import django
 
 django.setup()
 
+# ruff: noqa: E402
 from django.core.management import call_command
 from django.utils import timezone
+
 from django_toosimple_q.models import TaskExec, WorkerStatus
 from shop.tasks import add, fail, later, refresh
 
