@@ -1,6 +1,6 @@
 """System checks: what is wrong in the project's settings and definitions, each with a hint."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
 
@@ -41,6 +41,18 @@ def check_setting_values(app_configs: Any, **kwargs: Any) -> Messages:
                 f"TOOSIMPLEQ_MAX_RESULT cannot be {largest!r}.",
                 hint="Use a number of bytes, such as 1_000_000.",
                 id="toosimpleq.E005",
+            )
+        )
+    retention = conf.get("TOOSIMPLEQ_RETENTION")
+    if not isinstance(retention, dict) or not all(
+        state in TaskExec.States.done() and isinstance(kept, timedelta | None)
+        for state, kept in retention.items()
+    ):
+        messages.append(
+            Error(
+                f"TOOSIMPLEQ_RETENTION cannot be {retention!r}.",
+                hint=f"Use a dict from {', '.join(TaskExec.States.done())} to a timedelta or None.",
+                id="toosimpleq.E008",
             )
         )
     until = conf.get("TOOSIMPLEQ_ACCEPT_UNSIGNED_UNTIL")

@@ -102,3 +102,7 @@ TEMPLATES = [
         },
     }
 ]
+
+# For worker processes that a test starts.
+TOOSIMPLEQ_REDIS_URL = os.environ.get("TOOSIMPLEQ_TEST_REDIS_URL")
+TOOSIMPLEQ_NOTIFY = os.environ.get("TOOSIMPLEQ_TEST_NOTIFY") != "off"

@@ -1,0 +1,119 @@
+"""An idle worker learns of new rows at once, and does without hints when they fail."""
+
+import time
+from unittest import mock
+
+import pytest
+from django.db import connection, transaction
+from django.test import override_settings
+
+from django_toosimple_q import notify
+from django_toosimple_q.notify.base import Announcer
+from tests.acceptance.processes import ProcessTests, environment
+from tests.app.tasks import echo
+from tests.support import wait_for
+
+pushed = pytest.mark.skipif(
+    "connection.vendor == 'mysql'", reason="MariaDB has no push of its own; Redis does it"
+)
+
+
+class HintTests(ProcessTests):
+    def latency(self, worker_options=(), environ=None):
+        """Return the seconds from a commit to the start of its task, worker idle, tick long."""
+        with mock.patch.dict("os.environ", environ or {}):
+            worker = self.worker("--no_schedules", "--tick=30", *worker_options)
+        row = echo.queue()
+        self.wait_for_state(row, "SUCCEEDED")
+        time.sleep(0.5)  # let it fall idle: what is measured is the idle worker
+        moment = time.monotonic()
+        row = echo.queue()
+        self.wait_for_state(row, "SUCCEEDED", timeout=10)
+        return time.monotonic() - moment, worker
+
+    @pushed
+    def test_an_idle_worker_starts_at_once(self):
+        seconds, _ = self.latency()
+
+        self.assertLess(seconds, 2)
+
+    def test_without_hints_the_tick_finds_it(self):
+        with mock.patch.dict("os.environ", environment() | {"TOOSIMPLEQ_TEST_NOTIFY": "off"}):
+            self.worker("--no_schedules", "--tick=0.2")
+            row = echo.queue()
+
+            self.wait_for_state(row, "SUCCEEDED", timeout=5)
+
+    def test_redis_carries_the_hint_where_its_url_is_set(self):
+        url = "redis://127.0.0.1:6379/0"
+        if not redis_answers(url):
+            self.skipTest("no Redis on its standard port")
+        with override_settings(TOOSIMPLEQ_REDIS_URL=url):
+            seconds, _ = self.latency(environ={"TOOSIMPLEQ_TEST_REDIS_URL": url})
+
+        self.assertLess(seconds, 2)
+
+    def test_a_redis_that_is_down_costs_one_warning_and_no_task(self):
+        url = "redis://127.0.0.1:1/0"
+        with override_settings(TOOSIMPLEQ_REDIS_URL=url):
+            with mock.patch.dict("os.environ", {"TOOSIMPLEQ_TEST_REDIS_URL": url}):
+                worker = self.worker("--no_schedules", "--tick=0.2")
+            rows = [echo.queue() for _ in range(3)]
+
+            for row in rows:
+                self.wait_for_state(row, "SUCCEEDED")
+            wait_for(lambda: "Redis is out of reach" in worker.log())
+            self.assertEqual(worker.log().count("Redis is out of reach"), 1)
+
+
+class AnnounceTests(ProcessTests):
+    def setUp(self):
+        super().setUp()
+        self.sent = mock.Mock()
+        self.announcer = Announcer()
+
+    def announce(self):
+        self.announcer.announce(connection, self.sent)
+
+    def test_hints_are_sent_after_the_commit_and_once(self):
+        with transaction.atomic():
+            for _ in range(5):
+                self.announce()
+            self.sent.assert_not_called()
+
+        self.sent.assert_called_once()
+
+    def test_none_is_sent_for_what_is_rolled_back(self):
+        with self.assertRaises(ZeroDivisionError), transaction.atomic():
+            self.announce()
+            raise ZeroDivisionError
+
+        self.sent.assert_not_called()
+
+    def test_many_calls_in_a_row_send_few(self):
+        for _ in range(100):
+            self.announce()
+
+        self.assertEqual(self.sent.call_count, 1)
+
+    def test_an_error_never_reaches_the_caller(self):
+        self.sent.side_effect = OSError("gone")
+
+        with self.assertLogs("toosimpleq", "WARNING"):
+            self.announce()
+
+    def test_the_setting_switches_them_off(self):
+        with override_settings(TOOSIMPLEQ_NOTIFY=False):
+            self.announce()
+            self.assertIs(type(notify.listen(mock.Mock(), "default", "postgresql")), notify.Hints)
+
+        self.sent.assert_not_called()
+
+
+def redis_answers(url):
+    import redis
+
+    try:
+        return redis.Redis.from_url(url, socket_connect_timeout=1).ping()
+    except redis.RedisError:
+        return False
