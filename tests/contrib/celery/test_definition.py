@@ -1,0 +1,135 @@
+from django.core.checks import run_checks
+from django.test import override_settings
+
+from django_toosimple_q.contrib.celery import shared_task
+from django_toosimple_q.contrib.celery.exceptions import (
+    InvalidOption,
+    NotSupported,
+    SoftTimeLimitExceeded,
+)
+from django_toosimple_q.exceptions import InvalidDefinition, UnknownOption
+from django_toosimple_q.registry import tasks_registry
+from tests.contrib.celery.cases import CeleryTests
+
+
+def fetch(url):
+    """Fetch a page."""
+
+
+def make(function, **options):
+    return shared_task(**options)(function)
+
+
+class DefinitionTests(CeleryTests):
+    def test_the_decorator_is_used_bare_and_called(self):
+        for decorate in (shared_task, shared_task(), shared_task(name=f"{__name__}.fetch")):
+            with self.subTest(decorate=decorate):
+                task = decorate(fetch)
+
+                self.assertEqual(task.name, f"{__name__}.fetch")
+                self.assertEqual(task.__doc__, "Fetch a page.")
+                self.assertIs(tasks_registry[task.name], task.task)
+
+    def test_without_options_the_defaults_are_celerys(self):
+        task = shared_task(fetch)
+
+        self.assertEqual((task.max_retries, task.default_retry_delay), (3, 180))
+        self.assertEqual((task.task.queue_name, task.task.priority), ("default", 0))
+        self.assertEqual((task.task.retries, task.task.retry_for), (3, ()))
+
+    def test_queue_and_priority_come_from_the_task_then_its_route_then_the_default(self):
+        with override_settings(
+            CELERY_TASK_DEFAULT_QUEUE="celery",
+            CELERY_TASK_DEFAULT_PRIORITY=2,
+            CELERY_TASK_ROUTES={"tests.*.fetch": {"queue": "web", "priority": 4}, "b.*": "mail"},
+        ):
+            own = make(fetch, queue="own", priority=9).task
+            routed = shared_task(fetch).task
+            by_text = make(fetch, name="b.c").task
+            other = make(fetch, name="a.b").task
+
+        self.assertEqual((own.queue_name, own.priority), ("own", 9))
+        self.assertEqual((routed.queue_name, routed.priority), ("web", 4))
+        self.assertEqual((by_text.queue_name, by_text.priority), ("mail", 2))
+        self.assertEqual((other.queue_name, other.priority), ("celery", 2))
+
+    def test_a_router_function_is_refused(self):
+        with (
+            override_settings(CELERY_TASK_ROUTES=[print]),
+            self.assertRaisesRegex(NotSupported, "router functions"),
+        ):
+            shared_task(fetch)
+
+    def test_time_limits_come_from_the_task_or_the_settings(self):
+        with override_settings(CELERY_TASK_TIME_LIMIT=60):
+            self.assertEqual(shared_task(fetch).task.timeout, 60)
+            self.assertEqual(make(fetch, time_limit=5).task.timeout, 5)
+            self.assertEqual(make(fetch, soft_time_limit=5).task.timeout, 5)
+
+    def test_only_a_soft_time_limit_is_retried(self):
+        hard = make(fetch, name="hard", autoretry_for=(Exception,), time_limit=5).task
+        soft = make(fetch, name="soft", autoretry_for=(Exception,), soft_time_limit=5).task
+
+        self.assertFalse(hard.retries_after(SoftTimeLimitExceeded()))
+        self.assertTrue(soft.retries_after(SoftTimeLimitExceeded()))
+
+    def test_a_call_that_was_cut_off_is_held_unless_it_is_acknowledged_late(self):
+        self.assertEqual(shared_task(fetch).task.on_interruption, "hold")
+        self.assertEqual(make(fetch, acks_late=True).task.on_interruption, "replace")
+        with override_settings(CELERY_TASK_ACKS_LATE=True):
+            self.assertEqual(shared_task(fetch).task.on_interruption, "replace")
+
+    def test_options_that_change_nothing_are_accepted(self):
+        make(fetch, track_started=True, serializer="json", rate_limit="10/m", trail=False)
+
+    def test_a_misspelt_option_is_refused_with_a_hint(self):
+        with self.assertRaisesRegex(UnknownOption, "Did you mean 'max_retries'"):
+            shared_task(max_retry=3)
+
+    def test_options_that_would_be_missed_are_refused_with_the_alternative(self):
+        for option in ("base", "on_failure"):
+            with self.subTest(option=option), self.assertRaisesRegex(NotSupported, option):
+                shared_task(**{option: object})
+
+    def test_options_that_cannot_be_right_are_refused(self):
+        wrong = (
+            {"max_retries": -1},
+            {"max_retries": "3"},
+            {"autoretry_for": 5},
+            {"autoretry_for": (ValueError,), "retry_kwargs": {"max_retry": 5}},
+        )
+        for options in wrong:
+            with self.subTest(**options), self.assertRaises(InvalidDefinition):
+                make(fetch, **options)
+        with self.assertRaisesRegex(InvalidOption, "takes a function"):
+            shared_task("name")
+
+    def test_what_celerys_tasks_have_and_ours_have_not_is_refused_with_the_alternative(self):
+        task = shared_task(fetch)
+
+        for name in ("map", "chunks", "update_state", "replace"):
+            with self.subTest(name=name), self.assertRaisesRegex(NotSupported, name):
+                getattr(task, name)
+        self.assertFalse(hasattr(task, "anything"))
+
+
+class CheckTests(CeleryTests):
+    def found(self):
+        return {
+            message.id: message
+            for message in run_checks()
+            if message.id.startswith("toosimpleq.") and message.id.endswith("150")
+        }
+
+    def test_a_rate_limit_that_is_not_kept_is_told(self):
+        make(fetch, rate_limit="10/m")
+
+        self.assertIn("rate_limit='10/m'", self.found()["toosimpleq.W150"].msg)
+
+    @override_settings(CELERY_BROKER_URL="redis://")
+    def test_settings_without_effect_are_told_where_tasks_are_ours(self):
+        self.assertEqual(self.found(), {})
+
+        shared_task(fetch)
+
+        self.assertIn("CELERY_BROKER_URL", self.found()["toosimpleq.I150"].msg)

@@ -1,0 +1,188 @@
+import json
+from uuid import uuid4
+
+from django.utils import timezone
+
+from django_toosimple_q.contrib.celery import AsyncResult, SoftTimeLimitExceeded, shared_task
+from django_toosimple_q.contrib.celery.exceptions import (
+    InvalidId,
+    ResultGone,
+    TaskFailed,
+    TaskRevokedError,
+    TimeoutError,  # noqa: A004
+)
+from django_toosimple_q.contrib.celery.failures import exception_of
+from django_toosimple_q.contrib.celery.options import warn_ignored
+from django_toosimple_q.models import TaskExec
+from django_toosimple_q.testing import run_queued
+from tests.contrib.celery.cases import CeleryTests, attempt, last_row
+from tests.support import States
+
+
+class Custom(Exception):
+    """An exception whose class is imported where its result is read."""
+
+
+class Demanding(Exception):
+    def __init__(self, one, other):
+        super().__init__(one, other)
+
+
+class ResultTests(CeleryTests):
+    def setUp(self):
+        super().setUp()
+
+        @shared_task
+        def echo(value):
+            if isinstance(value, BaseException):
+                raise value
+            return value
+
+        self.echo = echo
+
+    def run_one(self, value):
+        result = self.echo.delay(value)
+        run_queued()
+        return result
+
+    def test_the_id_is_a_uuid_as_a_text(self):
+        result = self.echo.delay(1)
+
+        self.assertEqual(json.loads(json.dumps(result.id)), str(AsyncResult(result.id)))
+        self.assertEqual(result.task_id, result.id)
+
+    def test_a_call_goes_from_pending_to_success(self):
+        result = self.echo.delay(5)
+
+        self.assertEqual((result.state, result.ready(), result.result), ("PENDING", False, None))
+        run_queued()
+        self.assertEqual((result.status, result.ready(), result.result), ("SUCCESS", True, 5))
+        self.assertEqual((result.successful(), result.failed()), (True, False))
+        self.assertIsNone(result.traceback)
+
+    def test_a_call_that_runs_is_started(self):
+        result = self.echo.delay(5)
+        TaskExec.objects.update(state=States.PROCESSING, started=timezone.now())
+
+        self.assertEqual(result.state, "STARTED")
+
+    def test_a_failed_call_has_its_exception_and_traceback(self):
+        result = self.run_one(ValueError("no"))
+
+        self.assertEqual((result.state, result.failed()), ("FAILURE", True))
+        self.assertIn("ValueError: no", result.traceback)
+        with self.assertRaisesRegex(ValueError, "no"):
+            result.get(timeout=0)
+        self.assertIsInstance(result.get(timeout=0, propagate=False), ValueError)
+
+    def test_a_call_is_found_by_its_id_alone(self):
+        result = self.run_one(5)
+
+        found = AsyncResult(id=result.id)
+
+        self.assertEqual((found.get(timeout=0), found), (5, result))
+        self.assertEqual((found.name, found.args, found.queue), (self.echo.name, [5], "default"))
+        self.assertEqual(found.date_done, last_row().finished)
+
+    def test_an_id_of_no_row_is_pending(self):
+        for unknown in (uuid4(), str(uuid4())):
+            result = AsyncResult(unknown)
+
+            self.assertEqual((result.state, result.result, result.name), ("PENDING", None, None))
+            result.revoke()
+            with self.assertRaisesRegex(TimeoutError, "PENDING after 0 s"):
+                result.get(timeout=0)
+
+    def test_an_id_that_is_no_uuid_is_refused(self):
+        with self.assertRaisesRegex(InvalidId, "got 'abc'"):
+            AsyncResult("abc")
+
+    def test_a_revoked_call_does_not_run(self):
+        for options in ({}, {"countdown": 60}):
+            with self.subTest(**options):
+                result = self.echo.apply_async((1,), **options)
+
+                AsyncResult(result.id).revoke()
+                attempt()
+
+                self.assertEqual((result.state, result.ready()), ("REVOKED", True))
+                self.assertIsNone(last_row().started)
+                with self.assertRaises(TaskRevokedError):
+                    result.get(timeout=0)
+
+    def test_revoking_what_has_ended_changes_nothing(self):
+        result = self.run_one(5)
+
+        result.revoke()
+
+        self.assertEqual(result.state, "SUCCESS")
+
+    def test_revoke_with_terminate_warns_that_a_running_task_goes_on(self):
+        warn_ignored.cache_clear()
+
+        with self.assertWarnsRegex(UserWarning, "terminate"):
+            self.echo.delay(1).revoke(terminate=True)
+
+    def test_a_result_whose_row_goes_away_while_it_is_waited_for_is_gone(self):
+        result = self.echo.delay(5)
+        looks = []
+
+        def standing():
+            looks.append(1)
+            if len(looks) == 2:
+                TaskExec.objects.all().delete()
+            return AsyncResult._standing(result)
+
+        result._standing = standing
+        with self.assertRaisesRegex(ResultGone, "TOOSIMPLEQ_RETENTION"):
+            result.get(timeout=10, interval=0)
+
+    def test_a_call_held_after_an_interruption_has_failed(self):
+        result = self.echo.delay(5)
+        TaskExec.objects.update(
+            state=States.INTERRUPTED, started=timezone.now(), error="its worker died; held"
+        )
+
+        self.assertEqual(result.state, "FAILURE")
+        self.assertIsInstance(result.result, TaskFailed)
+
+    def test_a_call_whose_first_row_is_pruned_is_still_found(self):
+        result = shared_task(name="again", bind=True)(lambda self: self.retry()).delay()
+        attempt()
+
+        TaskExec.objects.filter(root=None).delete()
+
+        self.assertEqual(AsyncResult(result.id).state, "PENDING")
+        result.revoke()
+        self.assertEqual(result.state, "REVOKED")
+
+
+class ExceptionTests(CeleryTests):
+    def test_exceptions_are_made_again_with_their_message(self):
+        for error, kind in (
+            ("ValueError: no", ValueError),
+            (f"{__name__}.Custom: two\nlines", Custom),
+            ("KeyError", KeyError),
+            ("django_toosimple_q.exceptions.TaskTimeout: 3 s", SoftTimeLimitExceeded),
+        ):
+            with self.subTest(error=error):
+                text = f'Traceback (most recent call last):\n  File "x.py", line 1\n{error}\n'
+
+                found = exception_of(text)
+
+                self.assertIs(type(found), kind)
+                self.assertEqual(str(found), error.partition(": ")[2])
+
+    def test_only_exceptions_that_are_at_hand_and_take_a_message_are_made(self):
+        for error in (
+            "shop.not_imported.Error: no",
+            f"{__name__}.Demanding: no",
+            "builtins.print: no",
+            "SystemExit: 3",
+            "its worker died",
+        ):
+            with self.subTest(error=error):
+                found = exception_of(error)
+
+                self.assertIs(type(found), TaskFailed)
+                self.assertEqual(str(found), error)
