@@ -81,8 +81,6 @@ class Database:
             **kept,
             "DJANGO_SETTINGS_MODULE": "tests.settings",
             "TOOSIMPLEQ_TEST_DATABASE": self.name,
-            # For the processes that tests start; pytest sees to its own.
-            "PYTHONWARNINGS": "error",
         }
 
     @property
