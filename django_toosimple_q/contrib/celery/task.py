@@ -19,6 +19,7 @@ from django_toosimple_q.contrib.celery.exceptions import (
     Retry,
 )
 from django_toosimple_q.contrib.celery.request import Request, entered, from_row, request_of
+from django_toosimple_q.exceptions import InvalidDefinition
 from django_toosimple_q.execution import current_task_exec
 from django_toosimple_q.registry import tasks_registry
 
@@ -46,7 +47,7 @@ class Task(Generic[R]):
     def __init__(self, function: Callable[..., R], given: definition.TaskOptions) -> None:
         self.run = function
         update_wrapper(self, function)
-        name = given.name or f"{function.__module__}.{function.__name__}"
+        name = given.name or _default_name(function)
         self.options = given
         self.bound = given.bind
         self.max_retries = given.max_retries
@@ -126,6 +127,10 @@ class Task(Generic[R]):
         options.read(call_options)
         throws = eager.propagates() if throw is None else throw
         return eager.run(self, args, kwargs, throw=throws)
+
+    # A call is part of the caller's transaction, so it waits for the commit anyway.
+    delay_on_commit = delay
+    apply_async_on_commit = apply_async
 
     def s(self, *args: Any, **kwargs: Any) -> canvas.Signature:
         """Return a call to be made later."""
@@ -221,6 +226,14 @@ def shared_task(function: Any = None, /, **given: Any) -> Any:
         )
     read = definition.read(given)
     return partial(Task, given=read) if function is None else Task(function, read)
+
+
+def _default_name(function: Any) -> str:
+    """Return module and name of a function, as Celery names its task."""
+    own = getattr(function, "__name__", None)
+    if own is None or own == "<lambda>":
+        raise InvalidDefinition(f"{function!r} has no name of its own. Use shared_task(name=…).")
+    return f"{function.__module__}.{own}"
 
 
 def _run_by_worker(task: Task[Any]) -> Callable[..., Any]:

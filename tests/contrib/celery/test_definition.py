@@ -1,3 +1,5 @@
+from functools import partial
+
 from django.core.checks import run_checks
 from django.test import override_settings
 
@@ -6,9 +8,11 @@ from django_toosimple_q.contrib.celery.exceptions import (
     InvalidOption,
     NotSupported,
     SoftTimeLimitExceeded,
+    TimeLimitExceeded,
 )
 from django_toosimple_q.exceptions import InvalidDefinition, UnknownOption
 from django_toosimple_q.registry import tasks_registry
+from django_toosimple_q.testing import run_queued
 from tests.contrib.celery.cases import CeleryTests
 
 
@@ -65,6 +69,43 @@ class DefinitionTests(CeleryTests):
             self.assertEqual(shared_task(fetch).task.timeout, 60)
             self.assertEqual(make(fetch, time_limit=5).task.timeout, 5)
             self.assertEqual(make(fetch, soft_time_limit=5).task.timeout, 5)
+
+    def test_the_soft_time_limit_is_raised_inside_the_task(self):
+        @shared_task(soft_time_limit=0.05)
+        def slow():
+            try:
+                while True:
+                    pass
+            except SoftTimeLimitExceeded:
+                return "cleaned up"
+
+        result = slow.delay()
+        run_queued()
+
+        self.assertEqual(result.get(timeout=0), "cleaned up")
+
+    def test_the_hard_time_limit_ends_the_call(self):
+        @shared_task(time_limit=0.05, autoretry_for=(Exception,))
+        def slow():
+            while True:
+                pass
+
+        result = slow.delay()
+        run_queued()
+
+        self.assertEqual(result.state, "FAILURE")
+        self.assertIsInstance(result.result, TimeLimitExceeded)
+
+    def test_a_function_without_a_name_needs_one(self):
+        for nameless in (lambda: None, partial(fetch, 1)):
+            with (
+                self.subTest(function=nameless),
+                self.assertRaisesRegex(InvalidDefinition, "name="),
+            ):
+                shared_task(nameless)
+
+            self.assertEqual(shared_task(name="named")(nameless).name, "named")
+            tasks_registry.clear()
 
     def test_only_a_soft_time_limit_is_retried(self):
         hard = make(fetch, name="hard", autoretry_for=(Exception,), time_limit=5).task
