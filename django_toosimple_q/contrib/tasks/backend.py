@@ -91,6 +91,6 @@ class Backend:
 
         self.validate_task(task)
         arguments = normal([list(args), dict(kwargs)], self.framework.normalize_json)
-        definition = define(task, self.framework, self.alias)
+        definition = define(task, self)
         row = task_execs.enqueue(definition, *arguments, due=task.run_after)
         return results.enqueued(self, definition.django_task, row, *arguments)

@@ -6,7 +6,8 @@ Imports no models: `@task` runs while apps are still loading.
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
-from functools import wraps
+from functools import cache, cached_property, wraps
+from inspect import iscoroutinefunction
 from typing import Any
 
 from django_toosimple_q.contrib.tasks.framework import Framework
@@ -17,6 +18,7 @@ from django_toosimple_q.task import Task
 # What the framework has a word of its own for.
 FRAMEWORK_OPTIONS = {"func", "name", "queue_name", "priority", "due"}
 OPTIONS = [f for f in fields(Task) if f.init and f.name not in FRAMEWORK_OPTIONS]
+OPTION_NAMES = [f.name for f in OPTIONS]
 SEPARATOR = "@"
 
 
@@ -26,6 +28,32 @@ class Definition(Task[Any, Any]):
 
     django_task: Any
     framework: Framework
+    # The class of the backend: what the framework's signals are sent by.
+    sender: type[Any]
+
+    @cached_property
+    def call(self) -> Callable[..., Any]:
+        """Return what calls the function, coroutine or not."""
+        task = self.django_task
+        if iscoroutinefunction(task.func) or type(task).call is not self.framework.Task.call:
+            return task.call
+        return task.func
+
+    def fits(self, task: Any) -> bool:
+        """Tell whether a Task differs in nothing but where and when its calls are queued."""
+        mine = self.django_task
+        return (
+            mine.func is task.func
+            and type(mine) is type(task)
+            and all(getattr(mine, name, None) == getattr(task, name, None) for name in OPTION_NAMES)
+        )
+
+    def placed(self, task: Any) -> "Definition":
+        """Return this definition with the queue and the priority of a Task that it fits."""
+        twin = object.__new__(type(self))
+        changes = {"queue_name": task.queue_name, "priority": int(task.priority)}
+        twin.__dict__.update(self.__dict__, **changes, django_task=task)
+        return twin
 
     def retries_after(self, error: BaseException) -> bool:
         """Tell whether this kind of failure is worth another attempt; see `Task`."""
@@ -47,36 +75,40 @@ def split_name(name: str) -> tuple[str, str] | None:
     return path, alias
 
 
-def define(task: Any, framework: Framework, alias: str) -> Definition:
-    """Return the definition of a Django Task, registering the first of its name.
+def define(task: Any, backend: Any) -> Definition:
+    """Return the definition of a Django Task in a backend, registering the first of its name.
 
     Raises the framework's InvalidTask for options that cannot be right.
     """
-    name = task_name(task.module_path, alias)
+    name = task_name(task.module_path, backend.alias)
     known = tasks_registry.get(name)
-    if isinstance(known, Definition) and known.django_task is task:
+    known = known if isinstance(known, Definition) and known.sender is type(backend) else None
+    if known is not None and known.django_task is task:
         return known
+    if known is not None and task.backend == backend.alias and known.fits(task):
+        return known.placed(task)
     try:
-        made = make_definition(task, framework, name, alias)
-        if not isinstance(known, Definition) or known.django_task.func is not task.func:
+        made = make_definition(task, backend, name)
+        if known is None or known.django_task.func is not task.func:
             tasks_registry.register(made)
     except (InvalidDefinition, TypeError) as error:
-        raise framework.InvalidTask(str(error)) from error
+        raise backend.framework.InvalidTask(str(error)) from error
     return made
 
 
-def make_definition(task: Any, framework: Framework, name: str, alias: str) -> Definition:
-    """Return the definition of a Django Task under an alias of TASKS, unregistered."""
-    if task.backend != alias:
-        task = unvalidated(framework, task, backend=alias)
+def make_definition(task: Any, backend: Any, name: str) -> Definition:
+    """Return the definition of a Django Task in a backend, unregistered."""
+    if task.backend != backend.alias:
+        task = unvalidated(backend.framework, task, backend=backend.alias)
     return Definition(
         func=runner(task),
         name=name,
         queue_name=task.queue_name,
         priority=int(task.priority),
         django_task=task,
-        framework=framework,
-        **{f.name: getattr(task, f.name) for f in OPTIONS if hasattr(task, f.name)},
+        framework=backend.framework,
+        sender=type(backend),
+        **{name: getattr(task, name) for name in OPTION_NAMES if hasattr(task, name)},
     )
 
 
@@ -104,11 +136,23 @@ def unvalidated(framework: Framework, task: Any, **changes: Any) -> Any:
     A row may carry a queue that TASKS no longer names; its result must be readable all the same.
     """
     cls = type(task) if isinstance(task, framework.Task) else framework.Task
-    copy = object.__new__(cls)
-    for one in fields(cls):
-        value = changes.get(one.name, getattr(task, one.name, one.default))
-        object.__setattr__(copy, one.name, value)
-    return copy
+    names = [one.name for one in fields(cls)]
+    kept = {name: getattr(task, name) for name in names if hasattr(task, name)}
+    return bare(cls, **{**kept, **changes})
+
+
+def bare(cls: type[Any], **values: Any) -> Any:
+    """Return an instance of a frozen dataclass that its `__post_init__` has not seen."""
+    instance = object.__new__(cls)
+    put, given = object.__setattr__, values.get
+    for name, default in _defaults(cls):
+        put(instance, name, given(name, default))
+    return instance
+
+
+@cache
+def _defaults(cls: type[Any]) -> list[tuple[str, Any]]:
+    return [(one.name, one.default) for one in fields(cls)]
 
 
 def task_class(framework: Framework, module: str) -> Any:
@@ -117,10 +161,10 @@ def task_class(framework: Framework, module: str) -> Any:
     def __post_init__(self: Any) -> None:
         framework.Task.__post_init__(self)
         if framework.backend(self.backend) is not None:
-            define(self, framework, self.backend)
+            define(self, self.get_backend())
 
     def task(self: Any) -> Definition:
-        return define(self, framework, self.backend)
+        return define(self, self.get_backend())
 
     cls = make_dataclass(
         "ToosimpleQTask",

@@ -72,8 +72,9 @@ def _import(name: str, path: str, alias: str) -> Definition | None:
     if isinstance(known, Definition):
         return known
     for framework in loaded():
-        if isinstance(found, framework.Task) and framework.backend(alias) is not None:
-            return define(found, framework, alias)
+        backend = framework.backend(alias)
+        if isinstance(found, framework.Task) and backend is not None:
+            return define(found, backend)
     return None
 
 

@@ -1,11 +1,14 @@
 """What JSON makes of a value: what the framework promises that arguments and results become."""
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
-# They come back from JSON as they are.
-UNCHANGED = frozenset({type(None), bool, int, str})
+UNCHANGED = frozenset({type(None), bool, str})
+# Python refuses to write integers of thousands of digits.
+LARGEST_BITS = 1024
+DEPTH = 10
 
 
 def normal(value: Any, normalize_json: Callable[[Any], Any]) -> Any:
@@ -14,7 +17,7 @@ def normal(value: Any, normalize_json: Callable[[Any], Any]) -> Any:
     Raises TypeError or ValueError for what JSON cannot hold. The framework's own normalisation
     lets through what JSON then changes or refuses: NaN, keys that are no text, texts of an enum.
     """
-    if type(value) in UNCHANGED:
+    if is_plain(value):
         return value
     try:
         return json.loads(json.dumps(normalize_json(value), allow_nan=False))
@@ -24,8 +27,24 @@ def normal(value: Any, normalize_json: Callable[[Any], Any]) -> Any:
         ) from error
 
 
+def is_plain(value: Any, depth: int = DEPTH) -> bool:
+    """Tell whether a value certainly comes back from JSON as it is."""
+    kind = type(value)
+    if kind in UNCHANGED:
+        return True
+    if kind is int:
+        return bool(value.bit_length() <= LARGEST_BITS)
+    if kind is float:
+        return math.isfinite(value)
+    if kind is list and depth:
+        return all(is_plain(item, depth - 1) for item in value)
+    if kind is dict and depth:
+        return all(type(key) is str and is_plain(item, depth - 1) for key, item in value.items())
+    return False
+
+
 def shown(value: Any, normalize_json: Callable[[Any], Any]) -> Any:
-    """Return the value for display: what JSON cannot hold (a schedule's datetime) as text."""
+    """Return the value for display: what JSON cannot hold as text."""
     try:
         return normal(value, normalize_json)
     except (TypeError, ValueError):

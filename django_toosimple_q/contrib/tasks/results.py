@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from django_toosimple_q.contrib.tasks import errors, finder
 from django_toosimple_q.contrib.tasks.attempts import attempts
-from django_toosimple_q.contrib.tasks.definition import Definition, split_name, unvalidated
+from django_toosimple_q.contrib.tasks.definition import Definition, bare, split_name, unvalidated
 from django_toosimple_q.contrib.tasks.framework import Framework
 from django_toosimple_q.contrib.tasks.normal import shown
 from django_toosimple_q.execution import Claimed
@@ -31,6 +31,7 @@ CHAIN_LINKS = re.compile(
     r"\n(?:The above exception was the direct cause of the following exception"
     r"|During handling of the above exception, another exception occurred):\n"
 )
+NOTHING_YET = {"started_at": None, "finished_at": None, "last_attempted_at": None}
 # What an exception group's traceback is indented by.
 GROUP_MARGIN = re.compile(r"^ {2}[+|] ", re.MULTILINE)
 ERROR_LINE = re.compile(r"^([^\W\d][\w.<>]*)(?=:|$)", re.MULTILINE)
@@ -58,17 +59,19 @@ def started(
     earlier = attempts(str(claimed.root_id)) if claimed.root_id else []
     earlier = [row for row in earlier if row.pk != claimed.pk]
     began = [row for row in earlier if row.started is not None]
-    args, kwargs = (shown(value, framework.normalize_json) for value in call)
-    return _result(
-        framework,
+    # Its constructor would make JSON of arguments that come from JSON.
+    return bare(
+        framework.TaskResult,
         task=task,
         id=str(claimed.root_id or claimed.pk),
         status=framework.TaskResultStatus.RUNNING,
         enqueued_at=earlier[0].created if earlier else claimed.created,
         started_at=began[0].started if began else now,
+        finished_at=None,
         last_attempted_at=now,
-        args=args,
-        kwargs=kwargs,
+        args=call[0],
+        kwargs=call[1],
+        backend=task.backend,
         errors=[error_of(framework, row) for row in earlier if is_error(row)],
         worker_ids=[*map(worker_id, began), label],
     )
@@ -90,7 +93,6 @@ def from_rows(backend: Any, rows: Sequence[TaskExec]) -> Any:
     framework: Framework = backend.framework
     status = framework.TaskResultStatus[STATUS[States(last.state)]]
     began = [row for row in rows if row.started is not None]
-    args, kwargs = (_readable(framework, value) for value in (last.args, last.kwargs))
     result = _result(
         framework,
         task=_task(backend, last, run_after=run_after(first.due, first.created)),
@@ -100,8 +102,8 @@ def from_rows(backend: Any, rows: Sequence[TaskExec]) -> Any:
         started_at=began[0].started if began else None,
         last_attempted_at=began[-1].started if began else None,
         finished_at=last.finished if last.state in States.done() else None,
-        args=args or [],
-        kwargs=kwargs or {},
+        args=[] if isinstance(last.args, Unreadable) else last.args,
+        kwargs={} if isinstance(last.kwargs, Unreadable) else last.kwargs,
         errors=[error_of(framework, row) for row in rows if is_error(row)],
         worker_ids=[worker_id(row) for row in began],
     )
@@ -194,13 +196,12 @@ def _missing(path: str) -> Any:
     return missing
 
 
-def _readable(framework: Framework, value: Any) -> Any:
-    return None if isinstance(value, Unreadable) else shown(value, framework.normalize_json)
-
-
 def _result(framework: Framework, **fields: Any) -> Any:
-    nothing_yet = {"started_at": None, "finished_at": None, "last_attempted_at": None}
-    lists: dict[str, Any] = {"errors": [], "worker_ids": []}
-    return framework.TaskResult(
-        backend=fields["task"].backend, **{**nothing_yet, **lists, **fields}
-    )
+    fields = {**NOTHING_YET, "errors": [], "worker_ids": [], **fields}
+    try:
+        return framework.TaskResult(backend=fields["task"].backend, **fields)
+    except (TypeError, ValueError):
+        # Not enqueued through the framework: a schedule's datetime is an argument like any other.
+        for name in ("args", "kwargs"):
+            fields[name] = shown(fields[name], framework.normalize_json)
+    return framework.TaskResult(backend=fields["task"].backend, **fields)

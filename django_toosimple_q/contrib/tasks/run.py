@@ -16,8 +16,8 @@ from django_toosimple_q.worker.executor import failure
 
 States = TaskExec.States
 
-# The results of the runs that have begun and not been told of yet, by row.
-in_flight: dict[int, Any] = {}
+# The runs that have begun and not been told of yet, by row: the definition and the result.
+in_flight: dict[int, tuple[Definition, Any]] = {}
 # The label of this process's worker.
 _label = ""
 
@@ -38,7 +38,7 @@ def run_task(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if task.takes_context:
         args = (framework.TaskContext(task_result=result), *args)
     try:
-        value = task.call(*args, **kwargs)
+        value = definition.call(*args, **kwargs)
         returned = _returned(value, framework.normalize_json)
     except BaseException as error:
         in_flight.pop(claimed.pk, None)
@@ -49,7 +49,7 @@ def run_task(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
                 exception_class_path=f"{kind.__module__}.{kind.__qualname__}",
                 traceback=outcome.error or "",
             )
-            _end(result, framework, "FAILED", timezone.now(), entry)
+            _end(definition, result, "FAILED", timezone.now(), entry)
         raise
     object.__setattr__(result, "_return_value", returned)
     return returned
@@ -65,8 +65,8 @@ def begin(definition: Definition, claimed: Claimed, args: list[Any], kwargs: Any
             framework, task, priority=claimed.priority, queue_name=claimed.queue, run_after=deferred
         )
     result = results.started(definition, task, claimed, _label, (args, kwargs))
-    in_flight[claimed.pk] = result
-    told = framework.task_started.send_robust(_sender(task), task_result=result)
+    in_flight[claimed.pk] = definition, result
+    told = framework.task_started.send_robust(definition.sender, task_result=result)
     for _, response in told:
         if isinstance(response, TaskTimeout):
             # The task's own deadline passed in a receiver; it is no error of the receiver.
@@ -87,30 +87,25 @@ def on_worker_started(sender: Any, **kwargs: Any) -> None:
 
 def on_task_finished(claimed: Claimed, outcome: Outcome, **kwargs: Any) -> None:
     """Tell of a run that ended without an exception of its task, or that could not begin."""
-    result = in_flight.pop(claimed.pk, None)
-    if result is not None:
-        framework = _framework(claimed.task_name)
-        if outcome.state == States.SUCCEEDED:
-            _end(result, framework, "SUCCESSFUL", outcome.finished)
-        elif is_final(outcome):
-            entry = results.stand_in(framework, outcome.state, outcome.error or "")
-            _end(result, framework, "FAILED", outcome.finished, entry)
-    elif outcome.started is None and outcome.error and is_final(outcome):
-        framework = _framework(claimed.task_name)
-        result = _loaded(claimed.task_name, claimed.root_id or claimed.pk)
-        if result is not None:
-            entry = results.stand_in(framework, outcome.state, outcome.error)
-            _end(result, framework, "FAILED", outcome.finished, entry)
+    begun = in_flight.pop(claimed.pk, None)
+    if begun is None and outcome.started is None and outcome.error:
+        begun = _loaded(claimed.task_name, claimed.root_id or claimed.pk)
+    if begun is None:
+        return
+    definition, result = begun
+    if outcome.state == States.SUCCEEDED:
+        _end(definition, result, "SUCCESSFUL", outcome.finished)
+    elif is_final(outcome):
+        entry = results.stand_in(definition.framework, outcome.state, outcome.error or "")
+        _end(definition, result, "FAILED", outcome.finished, entry)
 
 
 def on_task_rescued(rescue: Any, **kwargs: Any) -> None:
     """Tell of a call that ended with its worker: held, or failed for good."""
-    if rescue.replaced_by is None:
-        result = _loaded(rescue.task_name, rescue.task_id)
-        if result is not None:
-            _framework(rescue.task_name).task_finished.send_robust(
-                _sender(result.task), task_result=result
-            )
+    begun = None if rescue.replaced_by else _loaded(rescue.task_name, rescue.task_id)
+    if begun is not None:
+        definition, result = begun
+        definition.framework.task_finished.send_robust(definition.sender, task_result=result)
 
 
 def _returned(value: Any, normalize_json: Any) -> Any:
@@ -121,24 +116,16 @@ def _returned(value: Any, normalize_json: Any) -> Any:
         raise
 
 
-def _end(result: Any, framework: Any, status: str, now: Any, error: Any = None) -> None:
+def _end(definition: Definition, result: Any, status: str, now: Any, error: Any = None) -> None:
     if error is not None:
         result.errors.append(error)
+    framework = definition.framework
     object.__setattr__(result, "status", framework.TaskResultStatus[status])
     object.__setattr__(result, "finished_at", now)
-    framework.task_finished.send_robust(_sender(result.task), task_result=result)
+    framework.task_finished.send_robust(definition.sender, task_result=result)
 
 
-def _sender(task: Any) -> Any:
-    return type(task.get_backend())
-
-
-def _framework(task_name: str) -> Any:
-    definition = tasks_registry.get(task_name)
-    return definition.framework if isinstance(definition, Definition) else None
-
-
-def _loaded(task_name: str, pk: int) -> Any:
+def _loaded(task_name: str, pk: int) -> tuple[Definition, Any] | None:
     """Return the result that a row belongs to, or None when it is none of a known Django Task."""
     definition = tasks_registry.get(task_name)
     named = split_name(task_name)
@@ -147,4 +134,4 @@ def _loaded(task_name: str, pk: int) -> Any:
     backend = definition.framework.backend(named[1])
     row = TaskExec.objects.only("root").filter(pk=pk).first()
     rows = attempts(str(row.root_id or row.pk)) if backend and row else []
-    return results.from_rows(backend, rows) if rows else None
+    return (definition, results.from_rows(backend, rows)) if rows else None

@@ -150,9 +150,13 @@ def set_up_logging(verbosity: int) -> None:
     """Let -v 0…3 decide what is logged: errors, warnings, what happens, each start as well.
 
     A project that configures logging for "toosimpleq" keeps its handlers; else lines go to stderr.
+    The loggers of Django's tasks framework follow where the project sets no level for them.
     """
     logger = logging.getLogger("toosimpleq")
     logger.setLevel(LEVELS[verbosity])
+    for framework in map(logging.getLogger, ("django.tasks", "django_tasks")):
+        if framework.level == logging.NOTSET:
+            framework.setLevel(LEVELS[verbosity])
     if not logger.hasHandlers():
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("[%(asctime)s] %(levelname)s %(message)s"))

@@ -167,7 +167,8 @@ def test_a_worker_that_is_gone_still_counts_as_an_attempt(line):
 
     result.refresh()
 
-    assert (result.attempts, result.worker_ids) == (1, ["#?"])
+    assert result.attempts == 1
+    assert result.worker_ids[0].startswith("#")
 
 
 # States
