@@ -23,6 +23,7 @@ def connect() -> None:
         signals.worker_started: on_worker_started,
         signals.worker_stopping: on_worker_stopping,
         signals.worker_stopped: on_worker_stopped,
+        signals.child_died: on_child_died,
         signals.database_lost: on_database_lost,
         signals.database_back: on_database_back,
     }
@@ -103,6 +104,12 @@ def on_worker_stopped(sender: Any, exit_code: int, exit_log: str, **kwargs: Any)
         logger.critical("worker crashed: label=%s\n%s", sender, exit_log)
     else:
         logger.info("worker stopped: label=%s exit_code=%s", sender, exit_code)
+
+
+def on_child_died(pid: int, code: int, again_in: float, **kwargs: Any) -> None:
+    logger.error(
+        "worker process died: pid=%s exit_code=%s started_again_in=%.0fs", pid, code, again_in
+    )
 
 
 def on_database_lost(sender: Any, error: Any, **kwargs: Any) -> None:

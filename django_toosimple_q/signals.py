@@ -17,3 +17,4 @@ worker_stopping = Signal()  # sender=worker label; reason, running
 worker_stopped = Signal()  # sender=worker label; exit_code
 database_lost = Signal()  # sender=worker label; error
 database_back = Signal()  # sender=worker label; seconds
+child_died = Signal()  # sender=label; pid, code, again_in

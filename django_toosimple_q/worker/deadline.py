@@ -5,6 +5,7 @@ looking at `inside` and raising cannot be torn apart; outside user code it never
 exception between "row saved" and "variable cleared" would lose the row.
 """
 
+import ctypes
 import signal
 import threading
 import time
@@ -91,6 +92,61 @@ class MainThreadSlot(Slot):
         self.raise_if_due()
         if self.inside:
             self.arm()
+
+
+class ThreadSlot(Slot):
+    """The slot of a pool's thread: an exception set from another thread, at its next bytecode.
+
+    It wakes no sleep and no socket: what does not yield goes on until the worker gives up on it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.thread_id = 0
+        self.lock = threading.Lock()
+        self.thrown = False
+
+    def enter(self) -> None:
+        """Take the calling thread as this slot's own."""
+        self.thread_id = threading.get_ident()
+
+    @contextmanager
+    def user_code(self, timeout: float | None) -> Iterator[None]:
+        with super().user_code(timeout):
+            try:
+                yield
+            finally:
+                self._leave()
+
+    def look(self) -> None:
+        """Raise in the slot's thread when a deadline has passed. Called beside it, now and then."""
+        with self.lock:
+            try:
+                self.raise_if_due()
+            except (TaskInterrupted, TaskTimeout) as error:
+                self.thrown = True
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(self.thread_id), ctypes.py_object(with_message(error))
+                )
+
+    def _leave(self) -> None:
+        """End user code: nothing is thrown from here on, and what was thrown arrives now."""
+        with self.lock:
+            self.inside = False
+            thrown, self.thrown = self.thrown, False
+        # It may have arrived inside already; a loop gives what is pending its occasion.
+        for _ in range(1000 if thrown else 0):
+            pass
+
+
+def with_message(error: BaseException) -> type[BaseException]:
+    """Return a class whose instances say what `error` says: only a class can be thrown."""
+    kind = type(error)
+    body = {
+        "__init__": lambda self: kind.__init__(self, *error.args),
+        "__module__": kind.__module__,
+    }
+    return type(kind.__name__, (kind,), body)
 
 
 def main_thread() -> bool:

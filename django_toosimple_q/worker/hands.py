@@ -32,9 +32,15 @@ class Hands:
         return Claimant(self.me.pk, self.me.incarnation)
 
     def take(self) -> Claimed | None:
-        """Return the next row to run, or None."""
+        """Return the next row to run, or None.
+
+        A suspect, whose worker died before, runs while nothing else does: should it kill this
+        process as well, it takes nobody along.
+        """
         with self.books:
-            if not self.ready:
+            if not self.ready or any(row.deaths for row in self.running.values()):
+                return None
+            if self.ready[0].deaths and self.running:
                 return None
             claimed = self.ready.popleft()
             self.running[claimed.pk] = claimed
@@ -49,6 +55,11 @@ class Hands:
             if not self.finished:
                 self.finished_since = time.monotonic()
             self.finished.append((claimed, outcome))
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether anything is in hand."""
+        return bool(self.running or self.ready or self.finished)
 
     def turn_over(
         self, queues: Sequence[str], limit: int, now: datetime, skipped_names: Sequence[str]

@@ -25,6 +25,7 @@ class WorkerOptions:
 
     tick: seconds between looks at the database when no hint arrives. timeout: seconds after which
     a worker that is not heard of counts as dead. grace: seconds that running tasks get on SIGTERM.
+    max_memory: megabytes.
     """
 
     queues: Sequence[str] = ()
@@ -36,6 +37,10 @@ class WorkerOptions:
     label: str = DEFAULT_LABEL
     timeout: float = DEFAULT_TIMEOUT_SECONDS
     grace: float = DEFAULT_GRACE_SECONDS
+    processes: int = 1
+    threads: int = 1
+    max_tasks: int | None = None
+    max_memory: float | None = None
 
     def __post_init__(self) -> None:
         if self.queues and self.excluded_queues:
@@ -48,6 +53,13 @@ class WorkerOptions:
         _check_seconds("tick", self.tick, above=0)
         _check_seconds("timeout", self.timeout, above=SHORTEST_TIMEOUT_SECONDS - 0.001)
         _check_seconds("grace", self.grace, above=-0.001)
+        for name in ("processes", "threads", "max_tasks", "max_memory"):
+            _check_count(name, getattr(self, name))
+        if self.inline and (self.processes, self.threads) != (1, 1):
+            raise InvalidOption(
+                "--once and --until_done run in one thread of one process. "
+                "Drop --processes and --threads."
+            )
         if not 0 < len(self.resolved_label()) <= LONGEST_NAME:
             raise InvalidOption(
                 f"--label has {len(self.resolved_label())} characters. Use 1 to {LONGEST_NAME}."
@@ -85,3 +97,8 @@ def _check_seconds(name: str, value: float, *, above: float) -> None:
         raise InvalidOption(
             f"--{name} cannot be {value:g}. Use a number of seconds {comparison} {least}."
         )
+
+
+def _check_count(name: str, value: float | None) -> None:
+    if value is not None and not (isfinite(value) and value > 0):
+        raise InvalidOption(f"--{name} cannot be {value:g}. Use 1 or more.")

@@ -13,18 +13,22 @@ BUSY_SECONDS = 0.05
 class Service:
     """A thread with connections of its own.
 
-    Between two beats it sleeps; while the main thread is busy it also looks every 50 ms whether
-    that overstays.
+    Between two beats it sleeps; while the worker is `busy` it also looks every 50 ms whether
+    something overstays.
     """
 
     def __init__(
-        self, beat_seconds: float, beat: Callable[[], None], relieve: Callable[[], None]
+        self,
+        beat_seconds: float,
+        beat: Callable[[], None],
+        relieve: Callable[[], None],
+        busy: Callable[[], bool],
     ) -> None:
         self.beat_seconds = beat_seconds
         self.beat = beat
         self.relieve = relieve
-        self.busy = threading.Event()
-        self.stopping = threading.Event()
+        self.busy = busy
+        self.stopping = False
         self.nudged = threading.Event()
         self.crash: BaseException | None = None
 
@@ -36,29 +40,26 @@ class Service:
         try:
             yield
         finally:
-            self.stopping.set()
+            self.stopping = True
             self.nudged.set()
             thread.join(timeout=self.beat_seconds + 5)
 
-    def work_began(self) -> None:
-        """Tell that the main thread runs tasks from now on."""
-        if not self.busy.is_set():
-            self.busy.set()
-            self.nudged.set()
-
-    def work_ended(self) -> None:
-        """Tell that the main thread is back."""
-        self.busy.clear()
+    def nudge(self) -> None:
+        """Tell that there is work in hand from now on."""
+        self.nudged.set()
 
     def _run(self) -> None:
         next_beat = time.monotonic() + self.beat_seconds
         try:
-            while not self.stopping.is_set():
-                left = next_beat - time.monotonic()
-                self.nudged.wait(min(left, BUSY_SECONDS) if self.busy.is_set() else max(left, 0))
-                self.nudged.clear()
-                if self.busy.is_set():
+            while not self.stopping:
+                left = max(next_beat - time.monotonic(), 0)
+                if self.busy():
+                    # A nudge tells of work; while there is some, looks keep their distance.
+                    time.sleep(min(left, BUSY_SECONDS))
                     self._guarded(self.relieve)
+                else:
+                    self.nudged.wait(left)
+                self.nudged.clear()
                 if time.monotonic() >= next_beat:
                     next_beat = time.monotonic() + self.beat_seconds
                     self._guarded(self.beat)

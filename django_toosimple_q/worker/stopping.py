@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from django_toosimple_q.worker.deadline import MainThreadSlot, Slot, main_thread
+from django_toosimple_q.worker.deadline import MainThreadSlot, main_thread
+from django_toosimple_q.worker.runner import Runner
 from django_toosimple_q.worker.wakeup import WakeUp
 
 
@@ -15,9 +16,9 @@ class StopSignals:
     SIGINT once lets running tasks finish; again, or SIGTERM after the grace, cuts them off.
     """
 
-    def __init__(self, grace_seconds: float, slot: Slot, wakeup: WakeUp) -> None:
+    def __init__(self, grace_seconds: float, runner: Runner, wakeup: WakeUp) -> None:
         self.grace_seconds = grace_seconds
-        self.slot = slot
+        self.runner = runner
         self.wakeup = wakeup
         self.requested = False
         self.reason = ""
@@ -34,8 +35,9 @@ class StopSignals:
                 (signal.SIGTERM, self._on_terminate),
             ):
                 stack.callback(signal.signal, number, signal.signal(number, handle))
-            if isinstance(self.slot, MainThreadSlot):
-                stack.enter_context(self.slot.installed())
+            for slot in self.runner.slots:
+                if isinstance(slot, MainThreadSlot):
+                    stack.enter_context(slot.installed())
             yield
 
     def request(self, reason: str) -> None:
@@ -47,7 +49,7 @@ class StopSignals:
     def interrupt(self, reason: str, after_seconds: float = 0) -> None:
         """Stop claiming; cut off what still runs after so many seconds."""
         self.request(reason)
-        self.slot.interrupt(reason, after_seconds)
+        self.runner.interrupt(reason, after_seconds)
 
     def _on_interrupt(self, number: int, frame: Any) -> None:
         if self.requested:

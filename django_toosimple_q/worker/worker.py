@@ -10,19 +10,17 @@ from django.utils import timezone
 
 from django_toosimple_q import notify, signals
 from django_toosimple_q.exceptions import NotMigrated
-from django_toosimple_q.execution import Claimed, Outcome
 from django_toosimple_q.models import WorkerStatus
 from django_toosimple_q.registry import schedules_registry, tasks_registry
 from django_toosimple_q.store import task_execs, workers
 from django_toosimple_q.store.step import queue_connection, queue_family
-from django_toosimple_q.task import Task
 from django_toosimple_q.worker import capture, identity
-from django_toosimple_q.worker.batch import BatchSize
-from django_toosimple_q.worker.deadline import MainThreadSlot, Slot, main_thread
-from django_toosimple_q.worker.executor import execute
+from django_toosimple_q.worker.deadline import ThreadSlot
 from django_toosimple_q.worker.hands import Hands
 from django_toosimple_q.worker.maintenance import Maintenance
+from django_toosimple_q.worker.memory import resident_megabytes
 from django_toosimple_q.worker.options import WorkerOptions
+from django_toosimple_q.worker.runner import Pool, Runner
 from django_toosimple_q.worker.scheduler import Scheduler, aware
 from django_toosimple_q.worker.service import Service
 from django_toosimple_q.worker.stopping import StopSignals
@@ -44,23 +42,26 @@ class Worker:
     def __init__(self, options: WorkerOptions) -> None:
         self.options = options
         self.offset = timedelta(0)
-        self.slot: Slot = MainThreadSlot() if main_thread() else Slot()
         self.wakeup = WakeUp()
-        self.stop = StopSignals(options.grace, self.slot, self.wakeup)
-        self.batch = BatchSize()
-        self.skipped_names: set[str] = set()
+        self.me = WorkerStatus(label=options.resolved_label(), timeout=self.timeout)
+        self.hands = Hands(self.me)
+        self.runner = self.make_runner()
+        self.stop = StopSignals(options.grace, self.runner, self.wakeup)
         self.queues: list[str] = []
         self.next_due: datetime | None = None
         self.looked = -LOOK_SECONDS
-        self.began = 0.0
         self.attentive_until = 0.0
         self.fenced = False
         self.told_stopping = False
-        self.service = Service(options.beat, self.beat, self.relieve)
+        self.service = Service(options.beat, self.beat, self.relieve, lambda: self.hands.busy)
         self.trouble = Trouble()
-        self.me = WorkerStatus(label=options.resolved_label(), timeout=self.timeout)
-        self.hands = Hands(self.me)
         self.hints = notify.Hints(self.wakeup)
+
+    def make_runner(self) -> Runner:
+        """Return where tasks run."""
+        if self.options.threads > 1 and not self.options.inline:
+            return Pool(self.hands, self.now, self.wakeup, self.options.threads)
+        return Runner(self.hands, self.now, self.wakeup)
 
     # Life
 
@@ -81,7 +82,9 @@ class Worker:
                     self.hints = notify.listen(self.wakeup, alias, queue_family())
                     stack.callback(self.hints.close)
                     stack.enter_context(self.service.running())
+                self.runner.start()
                 self.loop()
+                self.runner.finish()
                 self.empty_hands()
                 code, log = self.verdict()
             except BaseException:
@@ -154,19 +157,24 @@ class Worker:
             self.look(now)
         limit = self.limit()
         finished, claimed = self.hands.turn_over(
-            self.queues, limit, now, sorted(self.skipped_names)
+            self.queues, limit, now, sorted(self.runner.skipped_names)
         )
         if claimed < limit:
             self.queues = []
-        self.run_ready()
+        if claimed:
+            self.service.nudge()
+        self.runner.work(self.goes_on)
         if self.options.inline:
             finished += self.hands.flush(self.now())
+        self.recycle()
         # A claim on the word of an older look may miss what came since.
-        return bool(queued or finished or claimed or not looked)
+        return bool(queued or finished or claimed or (limit and not looked))
 
     def wait(self) -> None:
         """Wait until something may be due, or something tells of new work."""
         seconds = self.seconds_to_wait()
+        if self.hands.finished:
+            seconds = min(seconds, FLUSH_SECONDS)
         if time.monotonic() < self.attentive_until:
             seconds = min(seconds, notify.LOOK_EVERY_SECONDS)
         if self.hints.wait(seconds) and self.hints.debounced:
@@ -197,58 +205,19 @@ class Worker:
         """Return how many rows to claim."""
         if self.stop.requested:
             return 0
-        return 1 if self.options.once else self.batch.limit
+        return 1 if self.options.once else self.runner.wanted()
 
-    def run_ready(self) -> None:
-        """Run what is claimed, one after the other."""
-        began, count = time.monotonic(), 0
-        self.service.work_began()
-        try:
-            while not self.stop.requested and not self.fenced:
-                claimed = self.hands.take()
-                if claimed is None:
-                    break
-                self.run_task(claimed)
-                count += 1
-        finally:
-            self.service.work_ended()
-        self.batch.observe(count, time.monotonic() - began)
+    def goes_on(self) -> bool:
+        """Tell whether another row may start."""
+        return not self.stop.requested and not self.fenced
 
-    def run_task(self, claimed: Claimed) -> None:
-        """Run one call and keep its outcome until the next turn-over."""
-        self.began = time.monotonic()
-        task = tasks_registry.find(claimed)
-        if task is None and self.known_elsewhere(claimed):
-            return
-        if signals.task_started.has_listeners(Task):
-            signals.task_started.send_robust(sender=Task, claimed=claimed)
-        if task is not None and task.atomic:
-            outcome = self.run_atomic(claimed)
-        else:
-            outcome = execute(claimed, self.now, self.slot)
-            self.hands.put(claimed, outcome)
-        if signals.task_finished.has_listeners(Task):
-            signals.task_finished.send_robust(sender=Task, claimed=claimed, outcome=outcome)
-
-    def run_atomic(self, claimed: Claimed) -> Outcome:
-        """Run a call whose effects and outcome are committed together."""
-        outcome, written = task_execs.run_atomically(
-            lambda: execute(claimed, self.now, self.slot), claimed, self.me.pk, self.now
-        )
-        self.hands.put(claimed, None if written else outcome)
-        return outcome
-
-    def known_elsewhere(self, claimed: Claimed) -> bool:
-        """Leave a row to a worker that knows its task, if there is one that lives."""
-        others = [row for row in workers.alive() if row.pk != self.me.pk]
-        elsewhere = workers.knows(others, claimed.task_name, self.now())
-        if elsewhere:
-            self.skipped_names.add(claimed.task_name)
-            self.hands.hand_back(self.now(), [claimed])
-        signals.unknown_task.send_robust(
-            sender=self.me.label, name=claimed.task_name, left=elsewhere
-        )
-        return elsewhere
+    def recycle(self) -> None:
+        """Stop after so many tasks, or beyond so much memory, between two tasks."""
+        tasks, memory = self.options.max_tasks, self.options.max_memory
+        if tasks is not None and self.runner.count >= tasks:
+            self.stop.request(f"--max_tasks={tasks}")
+        elif memory is not None and resident_megabytes() > memory:
+            self.stop.request(f"--max_memory={memory:g}")
 
     def empty_hands(self) -> None:
         """Hand back what has not started and hand in what is finished, before leaving."""
@@ -282,7 +251,7 @@ class Worker:
         if self.hands.reconcile(self.now()):
             self.wakeup.set()
         self.hands.heed_cancels()
-        self.skipped_names.clear()
+        self.runner.skipped_names.clear()
 
     def relieve(self) -> None:
         """Act for a main thread that a long task keeps: hand in, hand back."""
@@ -290,8 +259,17 @@ class Worker:
         now = time.monotonic()
         if self.hands.finished and now - self.hands.finished_since > FLUSH_SECONDS:
             self.hands.flush(self.now())
-        if self.hands.ready and now - self.began > OVERSTAY_SECONDS:
+        if self.hands.ready and self.overstayed(now):
             self.hands.hand_back(self.now())
+        for slot in self.runner.slots:
+            if isinstance(slot, ThreadSlot):
+                slot.look()
+
+    def overstayed(self, now: float) -> bool:
+        """Tell whether every slot is kept by a task that runs long."""
+        return all(
+            slot.inside and now - slot.began > OVERSTAY_SECONDS for slot in self.runner.slots
+        )
 
     # Small things
 
@@ -331,7 +309,7 @@ class Worker:
 
     def verdict(self) -> tuple[int, str]:
         """Return exit code and log of an orderly end."""
-        if self.slot.cut_off:
+        if self.runner.cut_off:
             return ExitCodes.TERMINATED.value, f"KeyboardInterrupt: {self.stop.reason}"
         return ExitCodes.STOPPED.value, ""
 

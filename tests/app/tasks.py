@@ -60,3 +60,9 @@ def suicide() -> None:
 @register_task(name="app.second", queue="seconds")
 def second(at: Any = None) -> Any:
     return at
+
+
+@register_task(name="app.pid")
+def pid(seconds: float = 0) -> int:
+    time.sleep(seconds)
+    return os.getpid()

@@ -11,7 +11,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django_toosimple_q.exceptions import ToosimpleQError
 from django_toosimple_q.worker import options as defaults
 from django_toosimple_q.worker.autoreload import run_with_reloader, wants_reloader
-from django_toosimple_q.worker.options import WorkerOptions
+from django_toosimple_q.worker.options import InvalidOption, WorkerOptions
+from django_toosimple_q.worker.supervisor import Supervisor
 from django_toosimple_q.worker.worker import Worker
 
 LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO, 3: logging.DEBUG}
@@ -105,6 +106,36 @@ class Command(BaseCommand):
         )
         add(
             parser,
+            "processes",
+            type=int,
+            default=1,
+            metavar="N",
+            help="run so many processes under a supervisor (%(default)s)",
+        )
+        add(
+            parser,
+            "threads",
+            type=int,
+            default=1,
+            metavar="N",
+            help="run so many tasks at a time in each process (%(default)s)",
+        )
+        add(
+            parser,
+            "max_tasks",
+            type=int,
+            metavar="N",
+            help="let a process end after so many tasks; the supervisor starts another",
+        )
+        add(
+            parser,
+            "max_memory",
+            type=float,
+            metavar="MB",
+            help="let a process end between two tasks once it holds more than so many megabytes",
+        )
+        add(
+            parser,
             "reload",
             choices=["always", "never"],
             help="restart when code changes (default: when DEBUG is on)",
@@ -123,15 +154,26 @@ class Command(BaseCommand):
                 label=given["label"],
                 timeout=given["timeout"],
                 grace=given["grace"],
+                processes=given["processes"],
+                threads=given["threads"],
+                max_tasks=given["max_tasks"],
+                max_memory=given["max_memory"],
             )
-            if wants_reloader(given["reload"], settings.DEBUG) and not options.inline:
-                code = run_with_reloader(lambda: Worker(options))
-            else:
-                code = Worker(options).run()
+            code = self.run(options, given["reload"])
         except ToosimpleQError as error:
             raise CommandError(str(error), returncode=99) from error
         if code:
             sys.exit(code)
+
+    def run(self, options: WorkerOptions, reload: str | None) -> int:
+        """Run one worker, several, or one that watches the code; return the exit code."""
+        if options.processes > 1:
+            if reload == "always":
+                raise InvalidOption("--reload watches one process. Drop --processes.")
+            return Supervisor(options).run()
+        if wants_reloader(reload, settings.DEBUG) and not options.inline:
+            return run_with_reloader(lambda: Worker(options))
+        return Worker(options).run()
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):

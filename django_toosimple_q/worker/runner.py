@@ -1,0 +1,165 @@
+"""Where claimed rows run: in the main thread, or in a pool of threads."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from django.db import connections
+
+from django_toosimple_q import signals
+from django_toosimple_q.execution import Claimed, Outcome
+from django_toosimple_q.registry import tasks_registry
+from django_toosimple_q.store import task_execs, workers
+from django_toosimple_q.task import Task
+from django_toosimple_q.worker.batch import BatchSize
+from django_toosimple_q.worker.deadline import MainThreadSlot, Slot, ThreadSlot, main_thread
+from django_toosimple_q.worker.executor import execute
+from django_toosimple_q.worker.hands import Hands
+from django_toosimple_q.worker.wakeup import WakeUp
+
+
+class Runner:
+    """Runs rows one after the other in the calling thread."""
+
+    def __init__(self, hands: Hands, now: Callable[[], datetime], wakeup: WakeUp) -> None:
+        self.hands = hands
+        self.now = now
+        self.wakeup = wakeup
+        self.slots: list[Slot] = [MainThreadSlot() if main_thread() else Slot()]
+        self.batch = BatchSize()
+        self.skipped_names: set[str] = set()
+        self.count = 0
+
+    def start(self) -> None:
+        """Make ready to run."""
+
+    def work(self, go_on: Callable[[], bool]) -> None:
+        """Run what is ready, as long as the worker is to go on."""
+        began, before = time.monotonic(), self.count
+        while go_on():
+            claimed = self.hands.take()
+            if claimed is None:
+                break
+            self.run_task(claimed, self.slots[0])
+        self.batch.observe(self.count - before, time.monotonic() - began)
+
+    def wanted(self) -> int:
+        """Return how many rows to claim now."""
+        return self.batch.limit
+
+    def finish(self) -> None:
+        """Return when nothing runs any more."""
+
+    @property
+    def cut_off(self) -> int:
+        """Return how many calls were cut off."""
+        return sum(slot.cut_off for slot in self.slots)
+
+    def interrupt(self, reason: str, after_seconds: float = 0) -> None:
+        """Cut off what runs after so many seconds."""
+        for slot in self.slots:
+            slot.interrupt(reason, after_seconds)
+
+    def run_task(self, claimed: Claimed, slot: Slot) -> None:
+        """Run one call and keep its outcome until the next turn-over."""
+        task = tasks_registry.find(claimed)
+        if task is None and self.known_elsewhere(claimed):
+            return
+        if signals.task_started.has_listeners(Task):
+            signals.task_started.send_robust(sender=Task, claimed=claimed)
+        if task is not None and task.atomic:
+            outcome = self.run_atomic(claimed, slot)
+        else:
+            outcome = execute(claimed, self.now, slot)
+            self.hands.put(claimed, outcome)
+        self.count += 1
+        if signals.task_finished.has_listeners(Task):
+            signals.task_finished.send_robust(sender=Task, claimed=claimed, outcome=outcome)
+
+    def run_atomic(self, claimed: Claimed, slot: Slot) -> Outcome:
+        """Run a call whose effects and outcome are committed together."""
+        outcome, written = task_execs.run_atomically(
+            lambda: execute(claimed, self.now, slot), claimed, self.hands.me.pk, self.now
+        )
+        self.hands.put(claimed, None if written else outcome)
+        return outcome
+
+    def known_elsewhere(self, claimed: Claimed) -> bool:
+        """Leave a row to a worker that knows its task, if there is one that lives."""
+        others = [row for row in workers.alive() if row.pk != self.hands.me.pk]
+        elsewhere = workers.knows(others, claimed.task_name, self.now())
+        if elsewhere:
+            self.skipped_names.add(claimed.task_name)
+            self.hands.hand_back(self.now(), [claimed])
+        signals.unknown_task.send_robust(
+            sender=self.hands.me.label, name=claimed.task_name, left=elsewhere
+        )
+        return elsewhere
+
+
+class Pool(Runner):
+    """Runs rows in threads, each with connections of its own."""
+
+    def __init__(
+        self, hands: Hands, now: Callable[[], datetime], wakeup: WakeUp, size: int
+    ) -> None:
+        super().__init__(hands, now, wakeup)
+        self.slots = [ThreadSlot() for _ in range(size)]
+        self.batch = BatchSize(size)
+        self.threads: list[threading.Thread] = []
+        self.changed = threading.Condition()
+        self.closing = False
+        self.go_on: Callable[[], bool] = lambda: True
+
+    def start(self) -> None:
+        for number, slot in enumerate(self.slots):
+            name = f"toosimpleq-task-{number}"
+            thread = threading.Thread(target=self._run, args=(slot,), name=name, daemon=True)
+            self.threads.append(thread)
+            thread.start()
+
+    def work(self, go_on: Callable[[], bool]) -> None:
+        """Let the threads run what is ready; return at once."""
+        self.go_on = go_on
+        with self.changed:
+            self.changed.notify_all()
+
+    def wanted(self) -> int:
+        # What waits in hand counts: a row is only claimed when a thread will soon take it.
+        return max(0, self.batch.limit - len(self.hands.ready) - len(self.hands.running))
+
+    def finish(self) -> None:
+        with self.changed:
+            self.closing = True
+            self.changed.notify_all()
+        for thread in self.threads:
+            thread.join()
+
+    def _run(self, slot: ThreadSlot) -> None:
+        slot.enter()
+        try:
+            while True:
+                claimed = self._next()
+                if claimed is None:
+                    return
+                began = time.monotonic()
+                self.run_task(claimed, slot)
+                with self.changed:
+                    self.batch.observe(1, time.monotonic() - began)
+                    # One that must run alone may be waiting for this one to end.
+                    self.changed.notify_all()
+                if len(self.hands.ready) < len(self.slots):
+                    self.wakeup.set()
+        finally:
+            connections.close_all()
+
+    def _next(self) -> Claimed | None:
+        """Wait for a row to run; None when the worker closes."""
+        with self.changed:
+            while not self.closing:
+                claimed = self.hands.take() if self.go_on() else None
+                if claimed is not None:
+                    return claimed
+                self.changed.wait()
+            return None
