@@ -37,7 +37,7 @@ def run(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], *, throw: boo
     claimed = _row(task.task)
     while True:
         request = from_row(claimed, task.task.retries, args, kwargs)
-        request.id, request.is_eager = task_id, True
+        request.eager_id, request.is_eager = task_id, True
         try:
             with entered(task, request):
                 value = task.call(args, kwargs)

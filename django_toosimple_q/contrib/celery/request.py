@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django_toosimple_q.contrib.celery.exceptions import Retry
@@ -16,11 +17,12 @@ from django_toosimple_q.execution import Claimed
 class Request:
     """One call of a task; called directly, as a function, it has no id and no retries.
 
-    `left` is what the row has of retries (-1: for ever), `asked` what `retry(throw=False)` made.
+    `row` is what a worker has claimed, `asked` what `retry(throw=False)` made.
     """
 
     task: str
-    id: str | None = None
+    row: Claimed | None = None
+    eager_id: str | None = None
     args: Sequence[Any] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     retries: int = 0
@@ -29,8 +31,20 @@ class Request:
     eta: datetime | None = None
     expires: datetime | None = None
     delivery_info: Mapping[str, Any] = field(default_factory=dict)
-    left: int = 0
     asked: Retry | None = None
+
+    @cached_property
+    def id(self) -> str | None:
+        """Return the id that the caller has, made when a task asks for it."""
+        if self.eager_id or self.row is None:
+            return self.eager_id
+        row = self.row
+        return make_id(row.root_id or row.pk, row.task_name, row.args, row.kwargs)
+
+    @property
+    def left(self) -> int:
+        """Return what the row has of retries, -1 for ever."""
+        return 0 if self.row is None else self.row.retries
 
     @property
     def root_id(self) -> str | None:
@@ -86,7 +100,7 @@ def from_row(
     """Return the call of a claimed row, given the retries that its task has in all."""
     return Request(
         task=claimed.task_name,
-        id=make_id(claimed.root_id or claimed.pk, claimed.task_name, claimed.args, claimed.kwargs),
+        row=claimed,
         args=args,
         kwargs=kwargs,
         retries=retries_used(claimed, total),
@@ -94,7 +108,6 @@ def from_row(
         eta=claimed.due,
         expires=claimed.expires,
         delivery_info={"routing_key": claimed.queue, "priority": claimed.priority},
-        left=claimed.retries,
     )
 
 
