@@ -55,15 +55,27 @@ class Backend:
         Raises InvalidTask for the task, TypeError or ValueError for arguments that JSON cannot
         hold or that do not fit the function.
         """
-        result = self._store(task, args, kwargs)
+        result = self.store(task, args, kwargs)
         self.framework.task_enqueued.send_robust(type(self), task_result=result)
         return result
 
     async def aenqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
         """Store a call from async code; see `enqueue`."""
-        result = await sync_to_async(self._store, thread_sensitive=True)(task, args, kwargs)
+        result = await sync_to_async(self.store, thread_sensitive=True)(task, args, kwargs)
         await self.framework.task_enqueued.asend_robust(type(self), task_result=result)
         return result
+
+    def store(self, task: Any, args: Any, kwargs: Any) -> Any:
+        """Store a call and return its TaskResult, without telling anybody; see `enqueue`."""
+        # Importing them needs the models.
+        from django_toosimple_q.contrib.tasks import results
+        from django_toosimple_q.store import task_execs
+
+        self.validate_task(task)
+        arguments = normal([list(args), dict(kwargs)], self.framework.normalize_json)
+        definition = define(task, self)
+        row = task_execs.enqueue(definition, *arguments, due=task.run_after)
+        return results.enqueued(self, definition.django_task, row, *arguments)
 
     def get_result(self, result_id: str) -> Any:
         """Return the TaskResult as it stands: that of the last attempt, with all errors.
@@ -81,16 +93,7 @@ class Backend:
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         """Return what is wrong with this entry of TASKS."""
+        # Importing it needs the models.
         from django_toosimple_q.contrib.tasks import checks
 
         return checks.check_backend(self)
-
-    def _store(self, task: Any, args: Any, kwargs: Any) -> Any:
-        from django_toosimple_q.contrib.tasks import results
-        from django_toosimple_q.store import task_execs
-
-        self.validate_task(task)
-        arguments = normal([list(args), dict(kwargs)], self.framework.normalize_json)
-        definition = define(task, self)
-        row = task_execs.enqueue(definition, *arguments, due=task.run_after)
-        return results.enqueued(self, definition.django_task, row, *arguments)

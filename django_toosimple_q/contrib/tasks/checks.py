@@ -30,19 +30,18 @@ def check_queues_are_worked(
     alias = router.db_for_read(WorkerStatus)
     if not databases or alias not in databases:
         return []
+    queues = _queues()
     # `migrate` runs the checks too, before there are tables.
-    backends = [backend for framework in loaded() for backend in _ours(framework)]
-    if not backends or workers.missing_tables():
+    if not queues or workers.missing_tables():
         return []
     living = workers.alive()
     return [
         checks.Warning(
-            f"TASKS[{backend.alias!r}] has the queue {queue!r}, which no worker takes.",
+            f"TASKS[{alias!r}] has the queue {queue!r}, which no worker takes.",
             hint=f"Start one with --queue={queue}, or without --queue.",
             id="toosimpleq.W052",
         )
-        for backend in backends
-        for queue in sorted(backend.queues)
+        for alias, queue in sorted(queues)
         if living and not any(takes(worker, queue) for worker in living)
     ]
 
@@ -53,9 +52,14 @@ def takes(worker: WorkerStatus, queue: str) -> bool:
     return (not included or queue in included) and queue not in worker.excluded_queues
 
 
-def _ours(framework: Any) -> list[Any]:
-    backends = [framework.backend(alias) for alias in framework.task_backends.settings]
-    return [backend for backend in backends if backend is not None]
+def _queues() -> set[tuple[str, str]]:
+    """Return alias and name of each queue that our backends take calls for."""
+    backends = [
+        framework.backend(alias)
+        for framework in loaded()
+        for alias in framework.task_backends.settings
+    ]
+    return {(one.alias, queue) for one in backends if one is not None for queue in one.queues}
 
 
 def _check_app() -> list[CheckMessage]:
