@@ -39,12 +39,11 @@ format: ## bring the code into the house format
 	$(BIN)/ruff format .
 
 bench: ## measure against other queues
-	@$(INSTALL) postgresql
-	$(BIN)/python benchmarks/run.py $(ARGS)
+	$(PYTHON) benchmarks/run.py $(ARGS)
 
 wheel: ## build the wheel and look into it
 	@$(INSTALL) dev
 	$(BIN)/python scripts/wheel.py
 
 clean: ## remove the environment and what tools left behind
-	rm -rf $(VENV) $(VENV).lock .venvs build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV).lock .venvs benchmarks/.venvs build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
