@@ -214,11 +214,11 @@ class Cron:
 
     @cached_property
     def _pattern(self) -> croniter:
-        # A name would also move "@daily" to an hour of its own, so only an H gets one.
+        # Given a name, croniter would move "@daily" to an hour of its own: no alias gets here.
         return croniter(
             " ".join(self._fields),
             BEFORE_ALL_YEARS,
-            hash_id=self.hash_id if self._has("h") else None,
+            hash_id=self.hash_id or None,
             max_years_between_matches=HORIZON_YEARS,
         )
 
