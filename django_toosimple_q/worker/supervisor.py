@@ -171,7 +171,7 @@ def back_off(failures: int) -> float:
 
 def reaped() -> list[tuple[int, int]]:
     """Return process id and status of the children that have ended."""
-    ended = []
+    ended: list[tuple[int, int]] = []
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
