@@ -12,12 +12,10 @@ import pytest
 from django_toosimple_q.contrib.tasks import LINES, finder, run
 from django_toosimple_q.testing import isolated_registries
 from tests.contrib.tasks import functions
+from tests.contrib.tasks.aliases import TASKS
 
-BACKEND = "django_toosimple_q.contrib.tasks.ToosimpleQBackend"
-TASKS = {
-    "default": {"BACKEND": BACKEND, "QUEUES": ["default", "mail"]},
-    "any": {"BACKEND": BACKEND, "QUEUES": []},
-}
+# Which line the modules here import that have tasks of their own.
+OWN_LINE = "django.tasks" if find_spec("django.tasks") else "django_tasks"
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ import os
 import sys
 from datetime import timedelta
 
+from tests.contrib.tasks.aliases import BACKEND
 from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "django_tasks_db"]
 TASKS = {
-    "default": {"BACKEND": "django_toosimple_q.contrib.tasks.ToosimpleQBackend", "QUEUES": []},
-    "any": {"BACKEND": "django_toosimple_q.contrib.tasks.ToosimpleQBackend", "QUEUES": []},
+    "default": {"BACKEND": BACKEND, "QUEUES": []},
+    "any": {"BACKEND": BACKEND, "QUEUES": []},
     "old": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": []},
 }
 

@@ -7,7 +7,7 @@ from django.core import checks
 from django.utils import timezone
 
 from django_toosimple_q.contrib.tasks.checks import check_queues_are_worked
-from tests.contrib.tasks.conftest import BACKEND
+from tests.contrib.tasks.aliases import BACKEND
 from tests.support import make_worker
 
 

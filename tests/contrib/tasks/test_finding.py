@@ -1,7 +1,6 @@
 """How a worker finds the function of a row whose module it has not imported."""
 
 import sys
-from importlib.util import find_spec
 
 import pytest
 
@@ -10,6 +9,7 @@ from django_toosimple_q.contrib.tasks import finder
 from django_toosimple_q.models import TaskExec
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.testing import run_queued
+from tests.contrib.tasks.conftest import OWN_LINE
 
 pytestmark = pytest.mark.django_db
 HERE = "tests.contrib.tasks"
@@ -18,8 +18,7 @@ HERE = "tests.contrib.tasks"
 @pytest.fixture
 def forget(line):
     """Enqueue a call of a module's task, then make the process forget that it knew it."""
-    own = "django.tasks" if find_spec("django.tasks") else "django_tasks"
-    if line.name != own:
+    if line.name != OWN_LINE:
         pytest.skip("tests/contrib/tasks/lazy.py imports the other line")
 
     def enqueue(name, *args):
