@@ -1,6 +1,6 @@
 """Lists that open fast with a million rows: a bounded count, few columns, filters without SQL."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.contrib.admin.views.main import ChangeList
@@ -63,6 +63,31 @@ class RegistryFilter(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         chosen = self.value()
         return queryset if chosen is None else queryset.filter(**{self.parameter_name: chosen})
+
+
+class GroupFilter(SimpleListFilter):
+    """Rows by what a person has to do about them."""
+
+    title = _("what is up")
+    parameter_name = "group"
+
+    GROUPS: ClassVar[dict[str, tuple[Any, dict[str, Any]]]] = {
+        "failed": (_("Failed for good"), {"state": "FAILED", "replaced_by": None}),
+        "dirty": (
+            _("Cut off and not replaced"),
+            {"state": "INTERRUPTED", "replaced_by": None, "started__isnull": False},
+        ),
+        "active": (_("Running now"), {"state": "PROCESSING"}),
+        "pending": (_("Waiting for a worker"), {"state": "QUEUED"}),
+        "future": (_("Due later"), {"state": "SLEEPING"}),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, Any]]:
+        return [(name, label) for name, (label, _condition) in self.GROUPS.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        _label, condition = self.GROUPS.get(self.value() or "", (None, {}))
+        return queryset.filter(**condition)
 
 
 class TaskFilter(RegistryFilter):

@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_toosimple_q.admin import columns, markup
-from django_toosimple_q.admin.lists import QueueFilter, TaskFilter
+from django_toosimple_q.admin.lists import GroupFilter, QueueFilter, TaskFilter
 from django_toosimple_q.admin.read_only import ReadOnlyAdmin
 from django_toosimple_q.models import TaskExec, WorkerStatus
 from django_toosimple_q.store import task_execs
@@ -40,7 +40,7 @@ class TaskExecAdmin(ReadOnlyAdmin):
     # Of an error its end, which says what it was.
     list_extras = {"error_end": Right("error", markup.PREVIEW_LENGTH)}
     list_select_related = ("worker",)
-    list_filter = ("state", TaskFilter, QueueFilter)
+    list_filter = (GroupFilter, "state", TaskFilter, QueueFilter)
     search_fields = ("task_name",)
 
     state_badge = columns.state

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django_toosimple_q.admin import lists
 from django_toosimple_q.models import ScheduleExec, TaskExec, WorkerStatus
 from tests.admin.pages import AdminTestCase, messages_of
-from tests.support import States, make_task, make_worker
+from tests.support import NOW, States, make_task, make_worker
 
 # Session, user, count, rows.
 QUERIES = 4
@@ -136,3 +136,22 @@ class FilterTests(AdminTestCase):
 
     def test_by_part_of_a_name(self):
         self.assertEqual(self.shown(q="epo"), ["report"])
+
+
+class GroupTests(AdminTestCase):
+    def test_each_group_shows_its_rows(self):
+        ended = {"started": NOW, "finished": NOW}
+        rows = {
+            "failed": TaskExec.objects.create(task_name="f", state="FAILED", **ended),
+            "dirty": TaskExec.objects.create(task_name="d", state="INTERRUPTED", **ended),
+            "active": TaskExec.objects.create(task_name="a", state="PROCESSING", started=NOW),
+            "pending": TaskExec.objects.create(task_name="p", state="QUEUED"),
+            "future": TaskExec.objects.create(task_name="s", state="SLEEPING"),
+        }
+        TaskExec.objects.create(task_name="r", state="FAILED", replaced_by=rows["pending"], **ended)
+        TaskExec.objects.create(task_name="c", state="INTERRUPTED", finished=NOW)
+
+        for group, row in rows.items():
+            with self.subTest(group=group):
+                found = self.list_page(TaskExec, group=group).context["cl"].queryset
+                self.assertEqual([one.pk for one in found], [row.pk])

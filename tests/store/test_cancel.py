@@ -4,7 +4,9 @@ from django.core.management import CommandError, call_command
 from django.test import TestCase, override_settings
 from django.utils import timezone
 
+from django_toosimple_q.execution import Outcome
 from django_toosimple_q.models import ScheduleExec, TaskExec, WorkerStatus
+from django_toosimple_q.retry import NextAttempt
 from django_toosimple_q.store import task_execs
 from tests.support import NOW, ago, claim, isolate_registries, make_task, make_worker, reload
 
@@ -31,6 +33,17 @@ class CancelTests(TestCase):
 
         self.assertEqual(row.state, "PROCESSING")
         self.assertEqual(task_execs.cancelled([row.pk]), [row.pk])
+
+    def test_a_running_one_that_was_cancelled_has_no_next_attempt(self):
+        me = make_worker()
+        row = make_task(retries=3).queue()
+        [claimed] = claim(me)
+        row.cancel()
+
+        failed = Outcome("FAILED", NOW, NOW, next_attempt=NextAttempt(0, 2, 0))
+        task_execs.finish([(claimed, failed)], me.worker_id, NOW)
+
+        self.assertEqual((reload(row).state, reload(row).replaced_by), ("FAILED", None))
 
     def test_one_that_has_ended_is_left(self):
         row = TaskExec.objects.create(task_name="t", state="SUCCEEDED")

@@ -29,7 +29,10 @@ def cancel(connection: Any, pk: int, reason: str, now: datetime) -> str | None:
 @statement
 def cancelled(connection: Any, ids: Sequence[int]) -> list[int]:
     """Return those of the running rows that somebody has cancelled."""
-    if not ids:
-        return []
+    return cancelled_rows(connection, ids) if ids else []
+
+
+def cancelled_rows(connection: Any, ids: Sequence[int]) -> list[int]:
+    """Return those of the rows that somebody has cancelled, inside the caller's transaction."""
     rows = TaskExec.objects.using(connection.alias).filter(pk__in=ids, cancelled__isnull=False)
     return list(rows.values_list("pk", flat=True))

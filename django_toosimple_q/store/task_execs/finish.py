@@ -11,6 +11,7 @@ from django_toosimple_q.models import TaskExec
 from django_toosimple_q.store.dialect import dialect_of
 from django_toosimple_q.store.dialect.base import TABLE
 from django_toosimple_q.store.step import adapt, queue_connection, step
+from django_toosimple_q.store.task_execs.cancel import cancelled_rows
 from django_toosimple_q.store.task_execs.claim import Claimant, claim_rows
 from django_toosimple_q.store.task_execs.enqueue import _insert, successor
 
@@ -125,6 +126,9 @@ def _write(
         for claimed, outcome in ordered
         if claimed.pk in kept and (outcome.replaced or outcome.next_attempt)
     ]
+    if followed:
+        taken_back = cancelled_rows(connection, [claimed.pk for claimed, _ in followed])
+        followed = [one for one in followed if one[0].pk not in taken_back]
     if followed:
         followers = _insert(connection, [_follower(*one, now) for one in followed])
         link(
