@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable
+from contextvars import copy_context
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from django_toosimple_q.models import PREVIEW_LENGTH, TaskExec
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.retry import NextAttempt, next_attempt
 from django_toosimple_q.task import Task
+from django_toosimple_q.worker.boundary import Boundary
 from django_toosimple_q.worker.capture import captured, clean, cut_middle
 from django_toosimple_q.worker.deadline import Slot
 
@@ -27,8 +29,20 @@ class Unstorable(Exception):
     """A result that cannot be stored: the work was done, so it is not done again."""
 
 
-def execute(claimed: Claimed, now: Callable[[], datetime], slot: Slot) -> Outcome:
-    """Run a call in a slot and return its outcome, whatever it raises, prints or returns."""
+class LeftOpen(Exception):
+    """A task that returned inside a transaction: what it wrote there is gone."""
+
+
+def execute(
+    claimed: Claimed,
+    now: Callable[[], datetime],
+    slot: Slot,
+    boundary: Boundary | None = None,
+) -> Outcome:
+    """Run a call in a slot and return its outcome, whatever it raises, prints or returns.
+
+    `boundary` is what the thread is put back to; by default what it is now.
+    """
     task = tasks_registry.get(claimed.task_name)
     if task is None:
         return Outcome(States.INVALID)
@@ -39,23 +53,35 @@ def execute(claimed: Claimed, now: Callable[[], datetime], slot: Slot) -> Outcom
     except UnreadablePayload as error:
         return Outcome(States.INVALID, finished=now(), error=clean(str(error)))
 
+    boundary = boundary or Boundary()
     started = now()
     with captured() as output:
-        token = running.set(claimed)
-        try:
-            with slot.user_code(claimed.timeout):
-                value = call(task, args, kwargs)
-                sealed, preview = store_result(task, value)
-            outcome = Outcome(States.SUCCEEDED, result=sealed, result_preview=preview)
-        except BaseException as error:
-            outcome = failure(task, claimed, error)
-        finally:
-            running.reset(token)
+        outcome = copy_context().run(_run, task, claimed, slot, args, kwargs)
+    if boundary.restore() and outcome.state == States.SUCCEEDED:
+        outcome = failure(task, claimed, LeftOpen("it left a transaction open, now rolled back"))
     outcome.started = started
     outcome.finished = now()
     outcome.stdout = output.text("stdout")
     outcome.stderr = output.text("stderr")
     return outcome
+
+
+def _run(
+    task: Task[Any, Any],
+    claimed: Claimed,
+    slot: Slot,
+    args: list[Any],
+    kwargs: dict[str, Any],
+) -> Outcome:
+    """Run user code, in a context of its own; everything that it raises is caught here."""
+    running.set(claimed)
+    try:
+        with slot.user_code(claimed.timeout):
+            value = call(task, args, kwargs)
+            sealed, preview = store_result(task, value)
+    except BaseException as error:
+        return failure(task, claimed, error)
+    return Outcome(States.SUCCEEDED, result=sealed, result_preview=preview)
 
 
 def call(task: Task[Any, Any], args: list[Any], kwargs: dict[str, Any]) -> Any:

@@ -13,6 +13,7 @@ from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store import task_execs, workers
 from django_toosimple_q.task import Task
 from django_toosimple_q.worker.batch import BatchSize
+from django_toosimple_q.worker.boundary import Boundary
 from django_toosimple_q.worker.deadline import MainThreadSlot, Slot, ThreadSlot, main_thread
 from django_toosimple_q.worker.executor import execute
 from django_toosimple_q.worker.hands import Hands
@@ -37,11 +38,12 @@ class Runner:
     def work(self, go_on: Callable[[], bool]) -> None:
         """Run what is ready, as long as the worker is to go on."""
         began, before = time.monotonic(), self.count
+        boundary = Boundary()
         while go_on():
             claimed = self.hands.take()
             if claimed is None:
                 break
-            self.run_task(claimed, self.slots[0])
+            self.run_task(claimed, self.slots[0], boundary)
         self.batch.observe(self.count - before, time.monotonic() - began)
 
     def wanted(self) -> int:
@@ -61,7 +63,7 @@ class Runner:
         for slot in self.slots:
             slot.interrupt(reason, after_seconds)
 
-    def run_task(self, claimed: Claimed, slot: Slot) -> None:
+    def run_task(self, claimed: Claimed, slot: Slot, boundary: Boundary) -> None:
         """Run one call and keep its outcome until the next turn-over."""
         task = tasks_registry.find(claimed)
         if task is None and self.known_elsewhere(claimed):
@@ -71,7 +73,7 @@ class Runner:
         if task is not None and task.atomic:
             outcome = self.run_atomic(claimed, slot)
         else:
-            outcome = execute(claimed, self.now, slot)
+            outcome = execute(claimed, self.now, slot, boundary)
             self.hands.put(claimed, outcome)
         self.count += 1
         if signals.task_finished.has_listeners(Task):
@@ -138,13 +140,14 @@ class Pool(Runner):
 
     def _run(self, slot: ThreadSlot) -> None:
         slot.enter()
+        boundary = Boundary()
         try:
             while True:
                 claimed = self._next()
                 if claimed is None:
                     return
                 began = time.monotonic()
-                self.run_task(claimed, slot)
+                self.run_task(claimed, slot, boundary)
                 with self.changed:
                     self.batch.observe(1, time.monotonic() - began)
                     # One that must run alone may be waiting for this one to end.
