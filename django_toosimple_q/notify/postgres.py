@@ -28,9 +28,12 @@ class PostgresHints(Hints):
         self.failing = False
 
     def wait(self, seconds: float) -> bool:
-        listening = self._listening()
-        if listening is None:
+        if self.connection is None and self._listen():
+            # What came before this moment was not heard: look once more, then wait.
+            return True
+        if self.connection is None:
             return super().wait(seconds)
+        listening = self.connection.connection
         ready, _, _ = select.select([listening, self.wakeup.read_end], [], [], seconds)
         if listening in ready:
             self._drain(listening)
@@ -41,24 +44,21 @@ class PostgresHints(Hints):
             self.connection.close()
             self.connection = None
 
-    def _listening(self) -> Any:
-        """Return the driver's connection, or None while there is none to be had."""
-        if self.connection is None:
-            try:
-                opened = connections[self.alias].copy()
-                opened.inc_thread_sharing()
-                with opened.cursor() as cursor:
-                    cursor.execute(f"LISTEN {CHANNEL}")
-                self.connection = opened
-                if self.failing:
-                    logger.info("listening for hints again")
-                self.failing = False
-            except Exception as error:  # without hints there is the tick
-                if not self.failing:
-                    logger.warning("cannot listen for hints, polling instead: %s", error)
-                self.failing = True
-                return None
-        return self.connection.connection
+    def _listen(self) -> bool:
+        """Open the connection that listens; False while there is none to be had."""
+        try:
+            opened = connections[self.alias].copy()
+            with opened.cursor() as cursor:
+                cursor.execute(f"LISTEN {CHANNEL}")
+        except Exception as error:  # without hints there is the tick
+            if not self.failing:
+                logger.warning("cannot listen for hints, polling instead: %s", error)
+            self.failing = True
+            return False
+        if self.failing:
+            logger.info("listening for hints again")
+        self.connection, self.failing = opened, False
+        return True
 
     def _drain(self, listening: Any) -> None:
         try:

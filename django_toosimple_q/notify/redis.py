@@ -68,9 +68,9 @@ class RedisHints(Hints):
     def _back(self) -> None:
         if self.failing:
             logger.info("listening for hints of Redis again")
-            # What came meanwhile was not heard.
-            self.wakeup.set()
         self.failing = False
+        # What came before this moment was not heard.
+        self.wakeup.set()
 
     def _lost(self, error: Exception) -> None:
         if not self.failing:

@@ -8,7 +8,9 @@ from django.db import connection, transaction
 from django.test import override_settings
 
 from django_toosimple_q import notify
+from django_toosimple_q.notify import postgres
 from django_toosimple_q.notify.base import Announcer
+from django_toosimple_q.worker.wakeup import WakeUp
 from tests.acceptance.processes import ProcessTests, environment
 from tests.app.tasks import echo
 from tests.support import wait_for
@@ -36,6 +38,18 @@ class HintTests(ProcessTests):
         seconds, _ = self.latency()
 
         self.assertLess(seconds, 2)
+
+    @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="LISTEN is PostgreSQL's")
+    def test_what_came_before_it_listened_is_looked_for(self):
+        wakeup = WakeUp()
+        self.addCleanup(wakeup.close)
+        hints = postgres.PostgresHints(wakeup, "default")
+        self.addCleanup(hints.close)
+
+        self.assertTrue(hints.wait(5))
+        self.assertFalse(hints.wait(0.05))
+        postgres.send(connection)
+        self.assertTrue(hints.wait(5))
 
     def test_without_hints_the_tick_finds_it(self):
         with mock.patch.dict("os.environ", environment() | {"TOOSIMPLEQ_TEST_NOTIFY": "off"}):

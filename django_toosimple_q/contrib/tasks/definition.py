@@ -151,7 +151,7 @@ def bare(cls: type[Any], **values: Any) -> Any:
 
 
 @cache
-def _defaults(cls: type[Any]) -> list[tuple[str, Any]]:
+def _defaults(cls: Any) -> list[tuple[str, Any]]:
     return [(one.name, one.default) for one in fields(cls)]
 
 
