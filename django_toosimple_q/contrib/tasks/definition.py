@@ -75,8 +75,10 @@ def split_name(name: str) -> tuple[str, str] | None:
     return path, alias
 
 
-def define(task: Any, backend: Any) -> Definition:
-    """Return the definition of a Django Task in a backend, registering the first of its name.
+def define(task: Any, backend: Any, *, declared: bool = False) -> Definition:
+    """Return the definition of a Django Task in a backend, registering it if its name is free.
+
+    Of several tasks of one function the last `declared` one says how a worker runs them.
 
     Raises the framework's InvalidTask for options that cannot be right.
     """
@@ -89,7 +91,7 @@ def define(task: Any, backend: Any) -> Definition:
         return known.placed(task)
     try:
         made = make_definition(task, backend, name)
-        if known is None or known.django_task.func is not task.func:
+        if declared or known is None or known.django_task.func is not task.func:
             tasks_registry.register(made)
     except (InvalidDefinition, TypeError) as error:
         raise backend.framework.InvalidTask(str(error)) from error
@@ -141,7 +143,7 @@ def unvalidated(framework: Framework, task: Any, **changes: Any) -> Any:
     return bare(cls, **{**kept, **changes})
 
 
-def bare(cls: type[Any], **values: Any) -> Any:
+def bare(cls: Any, **values: Any) -> Any:
     """Return an instance of a frozen dataclass that its `__post_init__` has not seen."""
     instance = object.__new__(cls)
     put, given = object.__setattr__, values.get
@@ -161,7 +163,7 @@ def task_class(framework: Framework, module: str) -> Any:
     def __post_init__(self: Any) -> None:
         framework.Task.__post_init__(self)
         if framework.backend(self.backend) is not None:
-            define(self, self.get_backend())
+            define(self, self.get_backend(), declared=True)
 
     def task(self: Any) -> Definition:
         return define(self, self.get_backend())

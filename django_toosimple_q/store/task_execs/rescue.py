@@ -136,7 +136,7 @@ def interrupt_where(
 
 def held(row: Claimed) -> bool:
     """Tell whether an interrupted call waits for a person instead of being replaced."""
-    task = tasks_registry.get(row.task_name)
+    task = tasks_registry.find(row)
     return task is not None and task.on_interruption == "hold"
 
 

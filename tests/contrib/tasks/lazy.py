@@ -5,6 +5,8 @@ try:
 except ImportError:
     from django_tasks import task
 
+from django_toosimple_q.contrib.tasks import task as our_task
+
 
 @task
 def found(value):
@@ -13,6 +15,11 @@ def found(value):
 
 @task(backend="any", queue_name="elsewhere")
 def found_of_another_alias(value):
+    return value
+
+
+@our_task(on_interruption="hold")
+def held_by_whoever_rescues(value):
     return value
 
 

@@ -3,13 +3,16 @@
 import sys
 
 import pytest
+from django.utils import timezone
 
 from django_toosimple_q import payload
 from django_toosimple_q.contrib.tasks import finder
-from django_toosimple_q.models import TaskExec
+from django_toosimple_q.models import TaskExec, WorkerStatus
 from django_toosimple_q.registry import tasks_registry
+from django_toosimple_q.store import task_execs
 from django_toosimple_q.testing import run_queued
 from tests.contrib.tasks.conftest import OWN_LINE
+from tests.support import claim, make_worker
 
 pytestmark = pytest.mark.django_db
 HERE = "tests.contrib.tasks"
@@ -34,6 +37,18 @@ def forget(line):
     sys.modules.pop(f"{HERE}.lazy", None)
     yield enqueue
     sys.modules.pop(f"{HERE}.lazy", None)
+
+
+def test_a_held_task_of_a_module_that_nobody_imported_is_held(forget, settings):
+    forget("held_by_whoever_rescues", 5)
+    claimant = make_worker(now=timezone.now())
+    claim(claimant, now=timezone.now())
+    WorkerStatus.objects.filter(pk=claimant.worker_id).update(stopped=timezone.now())
+
+    task_execs.rescue(timezone.now())
+
+    assert state() == "INTERRUPTED"
+    assert TaskExec.objects.get().replaced_by_id is None
 
 
 def state():
@@ -82,8 +97,6 @@ def test_a_row_that_nobody_signed_under_its_name_imports_nothing(line):
 
 def test_an_unsigned_row_imports_nothing_while_unsigned_rows_are_accepted(line, settings):
     from datetime import timedelta
-
-    from django.utils import timezone
 
     settings.TOOSIMPLEQ_ACCEPT_UNSIGNED_UNTIL = timezone.now() + timedelta(hours=1)
     pickled = payload.seal([], "args", "x").split(".")[1]

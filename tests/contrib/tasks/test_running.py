@@ -237,6 +237,32 @@ def test_a_call_that_killed_its_workers_is_told_as_failed(line, heard):
     assert heard[-1][:4] == ("task_finished", type(line.backend), result.id, "FAILED")
 
 
+def test_a_call_that_is_held_has_failed_and_is_told(line, heard):
+    result = line.our_task(functions.add, on_interruption="hold").enqueue(1)
+    claimant = make_worker(now=timezone.now())
+    claim(claimant, now=timezone.now())
+    WorkerStatus.objects.filter(pk=claimant.worker_id).update(stopped=timezone.now())
+
+    run_queued()
+
+    result.refresh()
+    assert result.status == line.status.FAILED
+    assert result.errors[0].exception_class is errors.Cancelled
+    assert "held" in result.errors[0].traceback
+    assert heard[-1][:4] == ("task_finished", type(line.backend), result.id, "FAILED")
+
+
+def test_a_cancelled_call_has_failed(line):
+    result = line.task(functions.add).enqueue(1)
+    task_execs.cancel(int(result.id), "nobody wants it", timezone.now())
+
+    result.refresh()
+
+    assert result.status == line.status.FAILED
+    assert result.errors[0].exception_class is errors.Cancelled
+    assert "nobody wants it" in result.errors[0].traceback
+
+
 # Results of what can no longer be run
 
 
@@ -348,6 +374,12 @@ def test_our_options_reach_the_row(line):
     row = TaskExec.objects.get()
     assert (row.retries, row.retry_delay, row.timeout, row.priority) == (3, 7, 60, 5)
     assert row.unique_key
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_atomic_task_runs_in_a_transaction(line):
+    assert run(line, functions.in_transaction).return_value is False
+    assert run(line, functions.in_transaction, atomic=True).return_value is True
 
 
 def test_the_decorator_of_the_framework_takes_our_options_where_it_takes_any(line):
