@@ -65,6 +65,7 @@ class PostgresHints(Hints):
             for _ in listening.notifies(timeout=0):
                 pass
         except Exception as error:
-            logger.warning("hints lost, polling until they are back: %s", str(error).strip())
+            reason = str(error).strip().split("\n", 1)[0]
+            logger.warning("hints lost, polling until they are back: %s", reason)
             self.failing = True
             self.close()
