@@ -15,9 +15,12 @@ from typing import Any
 
 from django.utils import autoreload
 
+from django_toosimple_q.models import WorkerStatus
+from django_toosimple_q.worker.leash import die_with
 from django_toosimple_q.worker.worker import Worker
 
 RELOAD_EXIT_CODE = 3
+LEASH_VARIABLE = "TOOSIMPLEQ_LEASH"
 
 
 def run_with_reloader(make_worker: Callable[[], Worker]) -> int:
@@ -29,28 +32,44 @@ def run_with_reloader(make_worker: Callable[[], Worker]) -> int:
 
 def supervise(arguments: list[str]) -> int:
     """Start the process again as long as it asks for it; pass SIGINT and SIGTERM on."""
-    environment = {**os.environ, autoreload.DJANGO_AUTORELOAD_ENV: "true"}
+    leash, held = os.pipe()
+    environment = {
+        **os.environ,
+        autoreload.DJANGO_AUTORELOAD_ENV: "true",
+        LEASH_VARIABLE: str(leash),
+    }
     child: subprocess.Popen[bytes] | None = None
+    stopping: list[int] = []
 
     def pass_on(number: int, frame: Any) -> None:
         # A terminal sends SIGINT to the child as well; only what comes to us alone is passed on.
-        if child is not None and number == signal.SIGTERM:
-            child.send_signal(number)
+        if number == signal.SIGTERM:
+            stopping.append(number)
+            if child is not None:
+                child.send_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         while True:
-            child = subprocess.Popen(arguments, env=environment, close_fds=False)
+            child = subprocess.Popen(arguments, env=environment, pass_fds=[leash])
+            if stopping:  # it came between two children
+                child.send_signal(signal.SIGTERM)
             code = child.wait()
             if code != RELOAD_EXIT_CODE:
                 return code
+            if stopping:
+                return int(WorkerStatus.ExitCodes.TERMINATED)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        os.close(held)
+        os.close(leash)
 
 
 def run_watched(worker: Worker) -> int:
     """Run the worker in this thread while another one watches the code."""
+    if LEASH_VARIABLE in os.environ:
+        die_with(int(os.environ[LEASH_VARIABLE]))
     changed: list[Path] = []
 
     def on_change(sender: Any, file_path: Path, **kwargs: Any) -> bool | None:

@@ -7,7 +7,6 @@ pipe tells them when their supervisor is gone: they then stop as on SIGTERM.
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from django.db import connections
 
 from django_toosimple_q import signals
 from django_toosimple_q.models import WorkerStatus
+from django_toosimple_q.worker.leash import die_with
 from django_toosimple_q.worker.options import WorkerOptions
 from django_toosimple_q.worker.wakeup import WakeUp
 from django_toosimple_q.worker.worker import Worker
@@ -180,13 +180,3 @@ def reaped() -> list[tuple[int, int]]:
         if not pid:
             return ended
         ended.append((pid, status))
-
-
-def die_with(pipe: int) -> None:
-    """Stop as on SIGTERM once the other end of a pipe is closed."""
-
-    def watch() -> None:
-        os.read(pipe, 1)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="toosimpleq-supervised", daemon=True).start()
