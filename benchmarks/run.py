@@ -1,300 +1,224 @@
-"""Measure this queue beside others, in turn, in one run; every run is checked to have run it all.
+"""Measure this queue beside others: in turn, in one run, each checked to have run every task.
 
-    python benchmarks/run.py                      PostgreSQL, every peer, three rounds
-    python benchmarks/run.py --database sqlite
-    python benchmarks/run.py --peers ours tasks_db --rounds 5 --tasks 5000
+examples:
+  python benchmarks/run.py                                    every queue on PostgreSQL, 3 rounds
+  python benchmarks/run.py --quick                            one short round
+  python benchmarks/run.py --database sqlite
+  python benchmarks/run.py --peers ours tasks-db raw --rounds 5
+  python benchmarks/run.py --json results.json
 
-Each peer has an environment of its own under benchmarks/.venvs. Its worker is started as its
-documentation says, one process, one thread; its task appends a byte to a file. The drain rate is
-counted from the first byte to the last, so that no start-up is in it.
+Each queue has an environment of its own under benchmarks/.venvs, made on the first run. How it is
+measured, and what counts, stands in benchmarks/README.md.
 """
 
+from __future__ import annotations
+
 import argparse
-import json
 import os
 import platform
-import signal
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-import venv
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-HERE = Path(__file__).parent
-SITE = HERE / "site"
-VENVS = HERE / ".venvs"
-PATIENCE_SECONDS = 180
+from harness import environments
+from harness.contestants import BOTH, CONTESTANTS
 
+if TYPE_CHECKING:
+    from harness.measure import Site
 
-@dataclass(frozen=True)
-class Peer:
-    """A queue: what to install, how its worker is started, how many tasks suit its speed."""
-
-    packages: tuple[str, ...]
-    worker: tuple[str, ...]
-    apps: str
-    api: str = "toosimpleq"
-    backend: str = ""
-    share: float = 1.0
-    environment: dict[str, str] = field(default_factory=dict)
-
-
-DRIVER = "psycopg[binary]>=3.2"
-OURS = (str(HERE.parent), DRIVER)
-PEERS = {
-    "ours": Peer(OURS, ("worker", "--no_schedules", "-v0"), "django_toosimple_q"),
-    "ours_atomic": Peer(
-        OURS,
-        ("worker", "--no_schedules", "-v0"),
-        "django_toosimple_q",
-        share=0.25,
-        environment={"BENCH_ATOMIC": "1"},
-    ),
-    "ours_two_processes": Peer(
-        OURS, ("worker", "--no_schedules", "-v0", "--processes=2"), "django_toosimple_q"
-    ),
-    "toosimpleq_1": Peer(
-        ("django-toosimple-q==1.2.1", "Django==5.2.*", DRIVER),
-        ("worker", "--until_done", "-v0"),
-        "django_toosimple_q",
-        share=0.05,
-    ),
-    "tasks_db": Peer(
-        ("django-tasks-db==0.13.0", "Django==6.0.*", DRIVER),
-        ("db_worker", "--batch", "--no-startup-delay", "-v0"),
-        "django_tasks_db",
-        api="django.tasks",
-        backend="django_tasks_db.DatabaseBackend",
-        share=0.05,
-    ),
-}
-
-
-class Bench:
-    """One run: a database, a ledger, and the rounds."""
-
-    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
-        self.options = options
-        self.folder = folder
-        self.ledger = folder / "ledger"
-        self.rates: dict[str, dict[str, list[float]]] = {}
-
-    def run(self) -> None:
-        """Measure round by round, each peer in turn."""
-        steps = self.options.rounds * (len(self.options.peers) + 1)
-        for number in range(self.options.rounds):
-            for position, name in enumerate([*self.options.peers, "raw"]):
-                done = number * (len(self.options.peers) + 1) + position
-                print(f"\r[{done}/{steps}] round {number + 1}: {name:20}", end="", file=sys.stderr)
-                if name != "raw":
-                    self.measure(name)
-                elif self.options.database == "postgresql":
-                    self.note("raw", "drain", self.raw())
-        print(f"\r{'':60}\r", end="", file=sys.stderr)
-
-    def measure(self, name: str) -> None:
-        """Measure one peer once, on empty tables."""
-        peer = PEERS[name]
-        count = max(int(self.options.tasks * peer.share), 200)
-        self.new_database()
-        self.drive(name, "prepare")
-        self.drive(name, "fill", count)
-        self.note(name, "drain", self.drain(name, count))
-        few = max(count // 10, 100)
-        self.note(name, "enqueue", float(self.drive(name, "rate", few)))
-        if name == "ours":
-            self.note(name, "create", float(self.drive(name, "create", few)))
-            self.note(name, "queue_many", float(self.drive(name, "many", 10_000)))
-
-    def drain(self, name: str, count: int) -> float:
-        """Start the peer's worker and return tasks a second from the first to the last."""
-        self.ledger.write_bytes(b"")
-        command = [str(python(name)), "-m", "django", *PEERS[name].worker]
-        worker = subprocess.Popen(
-            command,
-            cwd=SITE,
-            env=self.environment(name),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            first_count = self.wait_for(1, worker)
-            began = time.perf_counter()
-            self.wait_for(count, worker)
-            seconds = time.perf_counter() - began
-        finally:
-            if worker.poll() is None:
-                worker.send_signal(signal.SIGTERM)
-            worker.wait(30)
-        time.sleep(0.2)
-        if self.ledger.stat().st_size != count:
-            raise SystemExit(f"{name}: {self.ledger.stat().st_size} runs of {count} tasks.")
-        return (count - first_count) / seconds
-
-    def wait_for(self, count: int, worker: "subprocess.Popen[bytes]") -> int:
-        """Wait until so many tasks have run; return how many have."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while (size := self.ledger.stat().st_size) < count:
-            if time.monotonic() > deadline:
-                raise SystemExit(f"{size} of {count} tasks ran within {PATIENCE_SECONDS} s.")
-            if worker.poll() not in (None, 0):
-                raise SystemExit(f"the worker ended with {worker.returncode}.")
-            time.sleep(0.002)
-        return size
-
-    def raw(self) -> float:
-        self.new_database()
-        return float(self.output("ours", "raw.py", str(self.options.tasks)))
-
-    def drive(self, name: str, *arguments: object) -> str:
-        return self.output(name, "drive.py", *map(str, arguments))
-
-    def output(self, name: str, *arguments: str) -> str:
-        done = subprocess.run(
-            [str(python(name)), *arguments],
-            cwd=SITE,
-            env=self.environment(name),
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            raise SystemExit(f"{name}: {' '.join(arguments)} failed:\n{done.stderr}")
-        return done.stdout.strip()
-
-    def environment(self, name: str) -> dict[str, str]:
-        peer = PEERS[name]
-        return {
-            **os.environ,
-            **peer.environment,
-            "DJANGO_SETTINGS_MODULE": "settings",
-            "PYTHONPATH": str(SITE),
-            "BENCH_APPS": peer.apps,
-            "BENCH_API": peer.api,
-            "BENCH_BACKEND": peer.backend,
-            "BENCH_DATABASE": self.options.database,
-            "BENCH_NAME": self.database_name(),
-            "BENCH_LEDGER": str(self.ledger),
-        }
-
-    def database_name(self) -> str:
-        if self.options.database == "sqlite":
-            return str(self.folder / "bench.sqlite3")
-        return f"bench_toosimpleq_{os.getpid()}"
-
-    def new_database(self) -> None:
-        if self.options.database == "sqlite":
-            for file in self.folder.glob("bench.sqlite3*"):
-                file.unlink()
-            return
-        self.drop_database()
-        self.sql(f"CREATE DATABASE {self.database_name()}")
-
-    def drop_database(self) -> None:
-        if self.options.database == "postgresql":
-            self.sql(f"DROP DATABASE IF EXISTS {self.database_name()} WITH (FORCE)")
-
-    def sql(self, statement: str) -> str:
-        """Run a statement outside of the measured database and print its first value."""
-        code = (
-            "import os, sys, psycopg; c = psycopg.connect(dbname='postgres', autocommit=True,"
-            " host=os.environ.get('PGHOST', '127.0.0.1'), user=os.environ.get('PGUSER',"
-            " 'postgres')); r = c.execute(sys.argv[1]); print(r.fetchone()[0] if r.description"
-            " else '')"
-        )
-        return self.output("ours", "-c", code, statement)
-
-    def note(self, name: str, what: str, rate: float) -> None:
-        self.rates.setdefault(name, {}).setdefault(what, []).append(rate)
-
-    def settings(self) -> list[str]:
-        """Return what the figures were measured with."""
-        lines = [
-            f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}",
-            f"{self.options.tasks} tasks (slower peers fewer), {self.options.rounds} rounds",
-        ]
-        if self.options.database == "postgresql":
-            version = self.sql("SHOW server_version")
-            fsync, commit = self.sql("SHOW fsync"), self.sql("SHOW synchronous_commit")
-            lines.append(f"PostgreSQL {version}, fsync {fsync}, synchronous_commit {commit}")
-        return lines
-
-
-def python(name: str) -> Path:
-    """Return the interpreter of a peer's environment; ours share one."""
-    shared = "ours" if PEERS[name].packages == OURS else name
-    return VENVS / shared / "bin" / "python"
-
-
-def install(names: list[str]) -> None:
-    """Make the environments that are missing, and bring ours up to date."""
-    for name in dict.fromkeys(["ours", *names]):
-        interpreter = python(name)
-        ours = PEERS[name].packages == OURS
-        if interpreter.exists() and not ours:
-            continue
-        print(f"installing {name} …", file=sys.stderr)
-        if not interpreter.exists():
-            venv.create(interpreter.parent.parent, with_pip=True)
-        command = [str(interpreter), "-m", "pip", "install", "-q", *PEERS[name].packages]
-        subprocess.run(command, check=True)
-
-
-def table(rates: dict[str, dict[str, list[float]]]) -> str:
-    """Return medians, their range, and what ours is a multiple of."""
-    best = statistics.median(rates["ours"]["drain"]) if "ours" in rates else None
-    lines = ["| | drain/s, median (min to max) | ours ÷ it | enqueue/s |", "|---|---|---|---|"]
-    for name, found in rates.items():
-        drain = found["drain"]
-        median = statistics.median(drain)
-        ratio = f"{best / median:.2f}" if best else ""
-        queued = f"{statistics.median(found['enqueue']):,.0f}" if "enqueue" in found else ""
-        span = f"{median:,.0f} ({min(drain):,.0f} to {max(drain):,.0f})"
-        lines.append(f"| {name} | {span} | {ratio} | {queued} |")
-    ours = rates.get("ours", {})
-    if "create" in ours:
-        queue, create = (statistics.median(ours[what]) for what in ("enqueue", "create"))
-        many = statistics.median(ours["queue_many"])
-        lines += [
-            "",
-            f"`queue()` {queue:,.0f}/s, a plain `objects.create` {create:,.0f}/s: "
-            f"{queue / create:.2f}; `queue_many` {many:,.0f}/s: {many / queue:.1f}",
-        ]
-    return "\n".join(lines)
-
-
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="PEER")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tasks", type=int, default=20_000)
-    parser.add_argument("--database", choices=["postgresql", "sqlite"], default="postgresql")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    options = parser.parse_args(arguments)
-    for name in ("rounds", "tasks"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name} cannot be {getattr(options, name)}. Use 1 or more.")
-    return options
+FEWEST_TASKS = 200
 
 
 def main() -> None:
-    """Install, measure, print."""
+    """Install, measure round by round, print."""
     options = parse()
-    install(options.peers)
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(options, Path(folder))
+    environments.enter(__file__)
+    with environments.alone(), tempfile.TemporaryDirectory() as folder:
         try:
-            bench.run()
-            print("\n".join([*bench.settings(), "", table(bench.rates)]))
+            Comparison(options, Path(folder)).run()
+        except environments.Unmeasurable as problem:
+            sys.exit(str(problem))
+        except KeyboardInterrupt:
+            sys.exit("stopped; nothing is left behind.")
+
+
+class Comparison:
+    """One run: a server to make databases on, and what each contestant showed in each round."""
+
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        from harness.servers import DATABASES, Redis
+
+        self.options = options
+        self.folder = folder
+        self.server = DATABASES[options.database](folder)
+        self.needs_redis = any(CONTESTANTS[name].redis for name in options.peers)
+        self.redis = Redis()
+        self.found: dict[str, dict[str, Any]] = {}
+
+    def run(self) -> None:
+        """Measure each contestant in turn, so many rounds, and print what was found."""
+        from harness import report
+
+        self.prepare()
+        settings = self.settings()
+        try:
+            self.measure()
         finally:
-            bench.drop_database()
-    if options.json:
-        options.json.write_text(json.dumps(bench.rates, indent=1))
+            self.clean_up()
+        print(f"\n{report.conditions(settings)}\n\n{report.table(self.found)}")
+        if self.options.json:
+            report.write(self.options.json, settings, self.found)
+        if any("problem" in one for one in self.found.values()):
+            sys.exit(1)
+
+    def prepare(self) -> None:
+        """Make the environments; a queue that cannot be installed is named and left out."""
+        self.server.check()
+        self.check_redis()
+        problems: dict[str, str] = {}
+        for venv in dict.fromkeys(CONTESTANTS[name].venv for name in self.options.peers):
+            try:
+                environments.ensure(venv, self.options.python)
+            except environments.Unmeasurable as problem:
+                problems[venv] = str(problem)
+        for name in self.options.peers:
+            contestant = CONTESTANTS[name]
+            self.found[name] = {"version": environments.pinned(contestant.peer)}
+            if contestant.venv in problems:
+                self.found[name]["problem"] = problems[contestant.venv]
+
+    def check_redis(self) -> None:
+        """Leave out what needs Redis where there is none, unless it was asked for by name."""
+        if not self.needs_redis:
+            return
+        try:
+            self.redis.check()
+        except environments.Unmeasurable as problem:
+            if self.options.named:
+                raise
+            print(f"without the queues on Redis: {problem}", file=sys.stderr)
+            self.needs_redis = False
+            kept = [name for name in self.options.peers if not CONTESTANTS[name].redis]
+            self.options.peers = kept
+
+    def measure(self) -> None:
+        from tqdm import tqdm
+
+        turns = [name for _ in range(self.options.rounds) for name in self.options.peers]
+        progress = tqdm(turns, unit="run", dynamic_ncols=True)
+        for name in progress:
+            progress.set_description(f"{name:22}")
+            if "problem" in self.found[name]:
+                continue
+            try:
+                self.measure_one(name)
+            except environments.Unmeasurable as problem:
+                self.found[name]["problem"] = str(problem)
+                tqdm.write(f"{name}: {problem}", file=sys.stderr)
+
+    def measure_one(self, name: str) -> None:
+        """Measure one contestant once, on empty tables."""
+        from harness.measure import Site
+
+        contestant = CONTESTANTS[name]
+        self.server.make_empty()
+        if contestant.redis:
+            self.redis.make_empty()
+        site = Site(contestant, self.server.kind, self.server.name, self.folder)
+        site.ask("setup")
+        count = max(int(self.options.tasks * contestant.share), FEWEST_TASKS)
+        if name == "raw":
+            site.ask("fill", 0, count)
+            self.server.settle()
+            self.note(name, "drained", count / float(site.ask("limit", count)))
+            return
+        self.queue(site, name, count)
+        if contestant.worker:
+            self.server.settle()
+            drained = site.drain(count)
+            self.note(name, "drained", drained.rate)
+            self.note(name, "peak_megabytes", drained.peak_megabytes)
+
+    def queue(self, site: Site, name: str, count: int) -> None:
+        """Queue some calls one by one, which is timed, and the rest in bulk."""
+        from harness.measure import ENQUEUED_ONE_BY_ONE
+
+        timed = min(count // 2, ENQUEUED_ONE_BY_ONE)
+        self.note(name, "queued", timed / float(site.ask("enqueue", 0, timed)))
+        if CONTESTANTS[name].worker:
+            site.ask("fill", timed, count)
+
+    def note(self, name: str, what: str, value: float) -> None:
+        self.found[name].setdefault(what, []).append(value)
+
+    def settings(self) -> dict[str, str]:
+        """Return what the figures are measured with."""
+        python = environments.python_of(CONTESTANTS[self.options.peers[0]].venv)
+        versions = environments.packages(python.parent.parent.name, "Django", "psycopg")
+        return {
+            "Python": environments.version_of(python),
+            **versions,
+            **self.server.settings(),
+            **(self.redis.settings() if self.needs_redis else {}),
+            "cores": str(os.cpu_count()),
+            # Above the number of cores, others were at work: ratios hold, rates do not.
+            "load before": f"{os.getloadavg()[0]:.1f}",
+            "system": f"{platform.system()} {platform.machine()}",
+            "rounds": str(self.options.rounds),
+            "tasks": f"{self.options.tasks} (slower queues fewer)",
+        }
+
+    def clean_up(self) -> None:
+        self.server.drop()
+        if self.needs_redis:
+            self.redis.make_empty()
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line; what cannot be right ends here."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--peers",
+        nargs="+",
+        metavar="QUEUE",
+        help=f"which to measure (default: all): {', '.join(CONTESTANTS)}",
+    )
+    parser.add_argument("--rounds", type=int, help="how often each has its turn (3)")
+    parser.add_argument("--tasks", type=int, help="how many tasks ours drains in a round (100000)")
+    parser.add_argument("--database", choices=BOTH, default="postgresql", help="(%(default)s)")
+    parser.add_argument("--quick", action="store_true", help="one round of 10000 tasks")
+    parser.add_argument(
+        "--python", default=sys.executable, help="makes the environments (this one)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
+    options = parser.parse_args(arguments)
+    options.rounds = options.rounds if options.rounds is not None else 1 if options.quick else 3
+    options.tasks = (
+        options.tasks if options.tasks is not None else 10_000 if options.quick else 100_000
+    )
+    check(parser, options)
+    return options
+
+
+def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with a sentence when an option cannot be right; fill in the default queues."""
+    for name, least in (("rounds", 1), ("tasks", FEWEST_TASKS)):
+        if getattr(options, name) < least:
+            parser.error(f"--{name} cannot be {getattr(options, name)}. Use {least} or more.")
+    unknown = set(options.peers or ()).difference(CONTESTANTS)
+    if unknown:
+        parser.error(f"--peers: no queue {min(unknown)!r}. Choose from {', '.join(CONTESTANTS)}.")
+    able = [name for name, one in CONTESTANTS.items() if options.database in one.databases]
+    unable = set(options.peers or ()).difference(able)
+    if unable:
+        parser.error(f"{min(unable)} does not run on {options.database}. Leave it out of --peers.")
+    options.named = bool(options.peers)
+    options.peers = list(dict.fromkeys(options.peers or able))
+    if options.json and not options.json.parent.is_dir():
+        parser.error(f"--json: there is no directory {options.json.parent}. Make it first.")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,134 @@
+"""One virtual environment for the harness and for each peer, made when it is missing or stale."""
+
+from __future__ import annotations  # an old Python must get as far as our message
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).resolve().parent.parent
+REPOSITORY = BENCHMARKS.parent
+VENVS = BENCHMARKS / ".venvs"
+OLDEST = (3, 12)  # of Django 6.1, which every peer is measured with
+INSTALL_SECONDS = 900
+
+
+class Unmeasurable(Exception):
+    """Something cannot be measured here; the message says why and what to do."""
+
+
+def enter(script: str) -> None:
+    """Go on in the harness's own environment: a process of the calling one is replaced."""
+    if sys.version_info < OLDEST:
+        raise SystemExit(
+            f"this is Python {sys.version.split()[0]}, and Django 6.1 needs "
+            f"{OLDEST[0]}.{OLDEST[1]} or later. Name one: make bench PYTHON=python3.13"
+        )
+    if Path(sys.prefix) == VENVS / "harness":
+        return
+    try:
+        python = ensure("harness", sys.executable)
+    except Unmeasurable as problem:
+        raise SystemExit(str(problem)) from problem
+    os.execv(python, [str(python), script, *sys.argv[1:]])
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Refuse a second run beside the first: each would measure the other."""
+    VENVS.mkdir(exist_ok=True)
+    with (VENVS / ".running").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(
+                "another benchmark runs in this checkout. Wait for it, or stop it."
+            ) from None
+        yield
+
+
+def python_of(name: str) -> Path:
+    """Return the interpreter of an environment."""
+    return VENVS / name / "bin" / "python"
+
+
+def ensure(name: str, base: str) -> Path:
+    """Return the interpreter of an environment that holds what its requirements name.
+
+    Ours is built from the repository each time: it is measured as it is now.
+    """
+    requirements = _requirements(name)
+    stamp = VENVS / name / "installed"
+    wanted = hashlib.sha256(requirements.read_bytes() + version_of(base).encode()).hexdigest()
+    python = python_of(name)
+    if not (stamp.exists() and stamp.read_text() == wanted and python.exists()):
+        _say(f"making the environment of {name} …")
+        _run([base, "-m", "venv", "--clear", str(VENVS / name)])
+        _pip(python, "-r", str(requirements))
+        stamp.write_text(wanted)
+    if name == "ours":
+        _say("building this repository's package …")
+        _pip(python, "--force-reinstall", "--no-deps", str(REPOSITORY))
+        _pip(python, str(REPOSITORY))
+    return python
+
+
+def pinned(name: str) -> str:
+    """Return the distribution that a peer's folder is about, such as "huey 3.5.4"."""
+    if name in ("ours", "limit"):
+        return _revision()
+    first = _requirements(name).read_text().splitlines()[0]
+    return re.sub(r"\[.*\]", "", first).replace("==", " ")
+
+
+def packages(name: str, *wanted: str) -> dict[str, str]:
+    """Return the installed versions of some distributions in an environment."""
+    listed = _run([str(python_of(name)), "-m", "pip", "list", "--format=json"])
+    found = {one["name"].lower(): one["version"] for one in json.loads(listed)}
+    return {distribution: found.get(distribution.lower(), "none") for distribution in wanted}
+
+
+def _requirements(name: str) -> Path:
+    folder = BENCHMARKS / "harness" if name == "harness" else BENCHMARKS / "peers" / name
+    return folder / "requirements.txt"
+
+
+def version_of(python: str | Path) -> str:
+    """Return the version of an interpreter."""
+    return _run([str(python), "-c", "import platform; print(platform.python_version())"]).strip()
+
+
+def _revision() -> str:
+    git = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return f"this repository, {_run(git).strip()}"
+    except Unmeasurable:
+        return "this repository"
+
+
+def _pip(python: Path, *arguments: str) -> None:
+    quiet = ("--quiet", "--disable-pip-version-check")
+    _run([str(python), "-m", "pip", "install", *quiet, *arguments])
+
+
+def _run(command: list[str]) -> str:
+    try:
+        ran = subprocess.run(
+            command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+        )
+    except FileNotFoundError:
+        raise Unmeasurable(f"there is no {command[0]}. Name another with --python.") from None
+    if ran.returncode:
+        raise Unmeasurable(f"{' '.join(command)} failed:\n{ran.stderr.strip()[-2000:]}")
+    return ran.stdout
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""One package for each queue that is measured; runs in that queue's own environment."""

@@ -1,0 +1,37 @@
+"""The settings every peer starts from; what differs between runs comes from the environment."""
+
+import os
+
+SECRET_KEY = "only for the benchmarks"
+USE_TZ = True
+DEBUG = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+INSTALLED_APPS = ["django.contrib.contenttypes"]
+REDIS_URL = os.environ.get("BENCH_REDIS_URL", "")
+
+_DATABASES = {
+    # The server, the user and the password are found by libpq, in the usual PG… variables.
+    "postgresql": {"ENGINE": "django.db.backends.postgresql"},
+    "mariadb": {
+        "ENGINE": "django.db.backends.mysql",
+        "HOST": os.environ.get("MYSQL_HOST", ""),
+        "USER": os.environ.get("MYSQL_USER", "root"),
+        "PASSWORD": os.environ.get("MYSQL_PASSWORD", ""),
+    },
+    "sqlite": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "OPTIONS": {
+            "init_command": "PRAGMA journal_mode=WAL",
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+        },
+    },
+}
+DATABASES = {
+    "default": {
+        **_DATABASES[os.environ.get("BENCH_DATABASE", "postgresql")],
+        "NAME": os.environ["BENCH_NAME"],
+        # Some workers close what is "old" around each task. None spares them the reconnection.
+        "CONN_MAX_AGE": None,
+    }
+}

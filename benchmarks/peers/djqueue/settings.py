@@ -1,0 +1,16 @@
+"""dj-queue: one worker process; its own default is three threads in it."""
+
+import os
+
+from peers.base import *  # noqa: F403
+from peers.base import INSTALLED_APPS
+
+INSTALLED_APPS = [*INSTALLED_APPS, "dj_queue"]
+DATABASE_ROUTERS = ["dj_queue.routers.DjQueueRouter"]
+TASKS = {
+    "default": {
+        "BACKEND": "dj_queue.backend.DjQueueBackend",
+        "QUEUES": [],
+        "OPTIONS": {"workers": [{"threads": int(os.environ.get("BENCH_THREADS", "1"))}]},
+    }
+}

@@ -1,0 +1,80 @@
+"""Do one thing with the queue of this environment, for the harness.
+
+    python -m peers.drive PEER setup            make the tables
+    python -m peers.drive PEER enqueue FROM TO  queue one by one, print the seconds it took
+    python -m peers.drive PEER fill FROM TO     queue as fast as can be
+    python -m peers.drive PEER settle COUNT     after a line on stdin: wait until nothing is left,
+                                                print the monotonic clock, check the peer's rows
+    python -m peers.drive PEER limit COUNT      print the seconds of what needs no worker
+
+A peer is a module `peers.PEER.tasks` with `queue(number)`, `left()`, `finished()` (None where the
+queue keeps no rows of what succeeded), and where it can do so `setup()` and `fill(numbers)`.
+"""
+
+import os
+import sys
+import time
+from importlib import import_module
+from typing import Any
+
+PATIENCE_SECONDS = 60.0
+POLL_SECONDS = 0.002
+
+
+def setup(peer: Any) -> None:
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0, run_syncdb=True)
+    getattr(peer, "setup", lambda: None)()
+
+
+def enqueue(peer: Any, first: int, end: int) -> None:
+    began = time.perf_counter()
+    for number in range(first, end):
+        peer.queue(number)
+    print(time.perf_counter() - began)
+
+
+def fill(peer: Any, first: int, end: int) -> None:
+    from django.db import transaction
+
+    if hasattr(peer, "fill"):
+        peer.fill(range(first, end))
+        return
+    with transaction.atomic():
+        for number in range(first, end):
+            peer.queue(number)
+
+
+def settle(peer: Any, count: int) -> None:
+    peer.left()  # the connection is made before the clock matters
+    print("ready", flush=True)
+    sys.stdin.readline()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while left := peer.left():
+        if time.monotonic() > deadline:
+            sys.exit(f"{left} calls are left {PATIENCE_SECONDS:g} s after the last one began.")
+        time.sleep(POLL_SECONDS)
+    print(time.monotonic_ns())
+    if peer.finished() not in (None, count):
+        sys.exit(f"the queue says that {peer.finished()} of {count} calls succeeded.")
+
+
+def limit(peer: Any, count: int) -> None:
+    print(peer.limit(count))
+
+
+COMMANDS = {step.__name__: step for step in (setup, enqueue, fill, settle, limit)}
+
+
+def main(name: str, command: str, *counts: str) -> None:
+    """Set Django up with the peer's settings and do one thing."""
+    import django
+
+    os.environ["DJANGO_SETTINGS_MODULE"] = f"peers.{name}.settings"
+    django.setup()
+    COMMANDS[command](import_module(f"peers.{name}.tasks"), *map(int, counts))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,16 @@
+"""What proves that a task ran: a record in a file, at the same small cost for every peer."""
+
+import os
+import struct
+import time
+
+RECORD = struct.Struct("<qqq")  # the task's number, nanoseconds of the monotonic clock, the pid
+
+_path = os.environ.get("BENCH_LEDGER", os.devnull)
+# Appends of a few bytes are atomic: several processes may write to the one file.
+_file = os.open(_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+
+def note(number: int) -> None:
+    """Tell that the task with this number runs, now, in this process."""
+    os.write(_file, RECORD.pack(number, time.monotonic_ns(), os.getpid()))

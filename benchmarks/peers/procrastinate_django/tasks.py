@@ -1,0 +1,37 @@
+"""The no-op task of Procrastinate, as a plain function and as a coroutine."""
+
+import os
+
+from procrastinate.contrib.django import app
+from procrastinate.contrib.django.models import ProcrastinateJob
+
+from peers.ledger import note
+
+
+@app.task
+def plain(number):
+    note(number)
+
+
+@app.task
+async def coroutine(number):
+    note(number)
+
+
+noop = coroutine if os.environ.get("BENCH_COROUTINE") else plain
+
+
+def queue(number):
+    noop.defer(number=number)
+
+
+def fill(numbers):
+    noop.batch_defer(*({"number": number} for number in numbers))
+
+
+def left():
+    return ProcrastinateJob.objects.filter(status__in=["todo", "doing"]).count()
+
+
+def finished():
+    return ProcrastinateJob.objects.filter(status="succeeded").count()
