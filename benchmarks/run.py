@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -34,6 +35,8 @@ def main() -> None:
     """Install, measure round by round, print."""
     options = parse()
     environments.enter(__file__)
+    # Told to end, it cleans up, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with environments.alone(), tempfile.TemporaryDirectory() as folder:
         try:
             Comparison(options, Path(folder)).run()
@@ -214,7 +217,9 @@ def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     able = [name for name, one in CONTESTANTS.items() if options.database in one.databases]
     unable = set(options.peers or ()).difference(able)
     if unable:
-        parser.error(f"{min(unable)} does not run on {options.database}. Leave it out of --peers.")
+        parser.error(
+            f"{min(unable)} is not measured on {options.database}. Leave it out of --peers."
+        )
     options.named = bool(options.peers)
     options.peers = list(dict.fromkeys(options.peers or able))
     if options.json and not options.json.parent.is_dir():

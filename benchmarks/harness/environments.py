@@ -17,7 +17,7 @@ BENCHMARKS = Path(__file__).resolve().parent.parent
 REPOSITORY = BENCHMARKS.parent
 VENVS = BENCHMARKS / ".venvs"
 OLDEST = (3, 12)  # of Django 6.1, which every peer is measured with
-INSTALL_SECONDS = 900
+INSTALL_SECONDS = 300
 
 
 class Unmeasurable(Exception):
@@ -75,8 +75,8 @@ def ensure(name: str, base: str) -> Path:
         stamp.write_text(wanted)
     if name == "ours":
         _say("building this repository's package …")
-        _pip(python, "--force-reinstall", "--no-deps", str(REPOSITORY))
-        _pip(python, str(REPOSITORY))
+        _pip(python, "--force-reinstall", "--no-deps", "--no-build-isolation", str(REPOSITORY))
+        _run([str(python), "-m", "pip", "check"])
     return python
 
 
@@ -125,6 +125,8 @@ def _run(command: list[str]) -> str:
         )
     except FileNotFoundError:
         raise Unmeasurable(f"there is no {command[0]}. Name another with --python.") from None
+    except subprocess.TimeoutExpired:
+        raise Unmeasurable(f"{' '.join(command)} took over {INSTALL_SECONDS} s.") from None
     if ran.returncode:
         raise Unmeasurable(f"{' '.join(command)} failed:\n{ran.stderr.strip()[-2000:]}")
     return ran.stdout
