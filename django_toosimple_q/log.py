@@ -12,9 +12,8 @@ logger = logging.getLogger("toosimpleq")
 
 
 def connect() -> None:
-    """Connect the receivers; called once, when the app is ready."""
+    """Connect the receivers: when the app is ready, and again once a level was chosen."""
     receivers: dict[Signal, Callable[..., None]] = {
-        signals.task_started: on_task_started,
         signals.task_finished: on_task_finished,
         signals.outcome_dropped: on_outcome_dropped,
         signals.task_rescued: on_task_rescued,
@@ -27,6 +26,9 @@ def connect() -> None:
         signals.database_lost: on_database_lost,
         signals.database_back: on_database_back,
     }
+    if logger.isEnabledFor(logging.DEBUG):
+        # Sent for each task: nobody listens who would not write.
+        receivers[signals.task_started] = on_task_started
     for signal, receiver in receivers.items():
         signal.connect(receiver, dispatch_uid=f"toosimpleq_log_{receiver.__name__}")
 

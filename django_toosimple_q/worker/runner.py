@@ -68,16 +68,14 @@ class Runner:
         task = tasks_registry.find(claimed)
         if task is None and self.known_elsewhere(claimed):
             return
-        if signals.task_started.has_listeners(Task):
-            signals.task_started.send_robust(sender=Task, claimed=claimed)
+        signals.task_started.send_robust(sender=Task, claimed=claimed)
         if task is not None and task.atomic:
             outcome = self.run_atomic(claimed, slot)
         else:
             outcome = execute(claimed, self.now, slot, boundary)
             self.hands.put(claimed, outcome)
         self.count += 1
-        if signals.task_finished.has_listeners(Task):
-            signals.task_finished.send_robust(sender=Task, claimed=claimed, outcome=outcome)
+        signals.task_finished.send_robust(sender=Task, claimed=claimed, outcome=outcome)
 
     def run_atomic(self, claimed: Claimed, slot: Slot) -> Outcome:
         """Run a call whose effects and outcome are committed together."""

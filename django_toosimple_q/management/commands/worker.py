@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from django_toosimple_q import log
 from django_toosimple_q.exceptions import ToosimpleQError
 from django_toosimple_q.worker import options as defaults
 from django_toosimple_q.worker.autoreload import run_with_reloader, wants_reloader
@@ -196,6 +197,7 @@ def set_up_logging(verbosity: int) -> None:
     """
     logger = logging.getLogger("toosimpleq")
     logger.setLevel(LEVELS[verbosity])
+    log.connect()
     for framework in map(logging.getLogger, ("django.tasks", "django_tasks")):
         if framework.level == logging.NOTSET:
             framework.setLevel(LEVELS[verbosity])

@@ -61,7 +61,17 @@ class Dialect:
         params = [value for row in rows for value in row]
         with connection.cursor() as cursor:
             cursor.execute(sql, params)
-            returned = cursor.fetchall()
+            return self._inserted(cursor.fetchall(), columns, rows, merge=merge)
+
+    def _inserted(
+        self,
+        returned: Sequence[tuple[int, Any]],
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        *,
+        merge: bool,
+    ) -> list[tuple[int, bool]]:
+        """Return what `insert` does, given id and `created` as they stand in the database now."""
         if not merge:
             return [(pk, True) for pk, _ in returned]
         created = columns.index("created")
@@ -90,7 +100,31 @@ class Dialect:
 
         Returns the ids that were. One statement, whatever the number of rows.
         """
+        if len(rows) == 1:
+            return self._update_one(connection, columns, rows[0], worker_id)
+        return self._update_many(connection, columns, rows, worker_id)
+
+    def _update_many(
+        self,
+        connection: Any,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        worker_id: int,
+    ) -> set[int]:
         raise NotImplementedError  # pragma: no cover
+
+    def _update_one(
+        self, connection: Any, columns: Sequence[str], row: Sequence[Any], worker_id: int
+    ) -> set[int]:
+        pk, *values = row
+        changes = ", ".join(f"{name} = %s" for name in columns)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {TABLE} SET {changes}"
+                " WHERE id = %s AND state = 'PROCESSING' AND worker_id = %s",
+                [*values, pk, worker_id],
+            )
+            return {pk} if cursor.rowcount else set()
 
     def lock_rows(
         self, connection: Any, columns: Sequence[str], where: str, params: Sequence[Any], limit: int

@@ -78,7 +78,7 @@ class MySQL(Dialect):
             cursor.execute(sql, [queue, *pick.skipped_names, pick.limit])
             return list(cursor.fetchall())
 
-    def update_rows(
+    def _update_many(
         self,
         connection: Any,
         columns: Sequence[str],

@@ -6,7 +6,14 @@ from typing import Any
 
 from django_toosimple_q.store.dialect.base import ALIVE, TABLE, Dialect, Pick, ranked
 
-TYPES = {"id": "bigint", "started": "timestamptz", "finished": "timestamptz"}
+# What is no text.
+TYPES = {
+    **dict.fromkeys(("id", "root_id"), "bigint"),
+    **dict.fromkeys(("priority", "retries", "retry_delay", "attempt", "deaths"), "integer"),
+    **dict.fromkeys(("due", "created", "started", "finished", "expires"), "timestamptz"),
+    "alone": "boolean",
+    "timeout": "double precision",
+}
 
 
 class PostgreSQL(Dialect):
@@ -15,6 +22,18 @@ class PostgreSQL(Dialect):
     skip_locked = " FOR UPDATE SKIP LOCKED"
     # Serialization failure, deadlock, lock not available.
     transient_codes = frozenset({"40001", "40P01", "55P03"})
+
+    def insert(
+        self, connection: Any, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, merge: bool
+    ) -> list[tuple[int, bool]]:
+        names = ", ".join(columns)
+        sql = (
+            f"INSERT INTO {TABLE} ({names}) SELECT {names} FROM {recordset(columns)}"
+            f"{self._on_conflict() if merge else ''} RETURNING id, created"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [records(columns, rows)])
+            return self._inserted(cursor.fetchall(), columns, rows, merge=merge)
 
     def claim(
         self, connection: Any, columns: Sequence[str], pick: Pick, started: Any
@@ -44,7 +63,7 @@ class PostgreSQL(Dialect):
             cursor.execute(sql, params)
             return list(cursor.fetchall())
 
-    def update_rows(
+    def _update_many(
         self,
         connection: Any,
         columns: Sequence[str],
@@ -52,17 +71,28 @@ class PostgreSQL(Dialect):
         worker_id: int,
     ) -> set[int]:
         names = ("id", *columns)
-        types = ", ".join(f"{name} {TYPES.get(name, 'text')}" for name in names)
         sql = (
             f"UPDATE {TABLE} t SET {', '.join(f'{name} = v.{name}' for name in columns)}"
-            f" FROM JSON_TO_RECORDSET(%s) AS v({types})"
+            f" FROM {recordset(names)}"
             " WHERE t.id = v.id AND t.state = 'PROCESSING' AND t.worker_id = %s RETURNING t.id"
         )
-        # One parameter: adapting thousands of them took longer than the statement.
-        values = dumps([dict(zip(names, row, strict=True)) for row in rows], default=str)
         with connection.cursor() as cursor:
-            cursor.execute(sql, [values, worker_id])
+            cursor.execute(sql, [records(names, rows), worker_id])
             return {row[0] for row in cursor.fetchall()}
 
     def _code(self, error: BaseException) -> Any:
         return getattr(error.__cause__, "sqlstate", None)
+
+
+def recordset(columns: Sequence[str]) -> str:
+    """Return rows that come as one parameter, as a table `v` of these columns.
+
+    Adapting thousands of parameters takes the driver longer than the statement takes the server.
+    """
+    types = ", ".join(f"{column} {TYPES.get(column, 'text')}" for column in columns)
+    return f"JSON_TO_RECORDSET(%s) AS v({types})"
+
+
+def records(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return the parameter for `recordset`."""
+    return dumps([dict(zip(columns, row, strict=True)) for row in rows], default=str)

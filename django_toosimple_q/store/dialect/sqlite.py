@@ -54,7 +54,7 @@ class SQLite(Dialect):
             cursor.execute(sql, params)
             return list(cursor.fetchall())
 
-    def update_rows(
+    def _update_many(
         self,
         connection: Any,
         columns: Sequence[str],

@@ -91,7 +91,7 @@ def owned(connection: Any, worker_id: int) -> list[Claimed]:
             f"SELECT {columns} FROM {TABLE} WHERE state = 'PROCESSING' AND worker_id = %s",
             [worker_id],
         )
-        return [claimed_row(connection, row) for row in cursor.fetchall()]
+        return claimed_rows(connection, cursor.fetchall())
 
 
 def claim_rows(
@@ -108,16 +108,20 @@ def claim_rows(
     dialect = dialect_of(connection)
     pick = Pick(queues, limit, skipped_names, *claimant)
     rows = dialect.claim(connection, COLUMNS, pick, adapt(connection, now))
-    claimed = [claimed_row(connection, row) for row in rows]
+    claimed = claimed_rows(connection, rows)
     claimed.sort(key=lambda row: (-row.priority, row.due, row.pk))
     return claimed
 
 
-def claimed_row(connection: Any, row: Sequence[Any]) -> Claimed:
-    """Return a row of `COLUMNS` as a value."""
-    claimed = Claimed(*row)
+def claimed_rows(connection: Any, rows: Sequence[Sequence[Any]]) -> list[Claimed]:
+    """Return rows of `COLUMNS` as values."""
     moment = dialect_of(connection).moment
-    claimed.due, claimed.expires = moment(claimed.due), moment(claimed.expires)
-    claimed.created = moment(claimed.created)
-    claimed.alone = bool(claimed.alone)
+    claimed = [Claimed(*row) for row in rows]
+    for one in claimed:
+        one.due, one.expires, one.created = (
+            moment(one.due),
+            moment(one.expires),
+            moment(one.created),
+        )
+        one.alone = bool(one.alone)
     return claimed

@@ -10,7 +10,7 @@ from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store.dialect import dialect_of
 from django_toosimple_q.store.dialect.base import TABLE, WORKERS
 from django_toosimple_q.store.step import adapt, step
-from django_toosimple_q.store.task_execs.claim import COLUMNS, claimed_row
+from django_toosimple_q.store.task_execs.claim import COLUMNS, claimed_rows
 from django_toosimple_q.store.task_execs.enqueue import _insert, successor
 from django_toosimple_q.store.task_execs.finish import link
 
@@ -100,7 +100,8 @@ def interrupt_where(
     locked = dialect.lock_rows(connection, [*COLUMNS, "worker_id"], where, params, BATCH)
     if not locked:
         return []
-    rows = [(claimed_row(connection, row[:-1]), row[-1]) for row in locked]
+    claimed = claimed_rows(connection, [row[:-1] for row in locked])
+    rows = [(one, row[-1]) for one, row in zip(claimed, locked, strict=True)]
     # The first death only makes a row a suspect: its neighbours of the same claim died with it.
     deaths = {row.pk: row.deaths + 1 for row, _ in rows}
     followed = [row for row, _ in rows if deaths[row.pk] < DEADLY and not held(row)]
