@@ -35,6 +35,10 @@ class UnreadablePayload(ToosimpleQError, ValueError):
     """A stored payload whose signature does not match, or that cannot be unpickled."""
 
 
+class ResultGone(ToosimpleQError, LookupError):
+    """A call whose row is deleted: it has ended, and was not kept."""
+
+
 class LabelInUse(ToosimpleQError):
     """A worker label that a live worker holds."""
 

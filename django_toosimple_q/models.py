@@ -87,6 +87,7 @@ class TaskExec(models.Model):
     timeout = models.FloatField(null=True, blank=True, help_text=_("Seconds it may run."))
     expires = models.DateTimeField(null=True, blank=True)
     cancelled = models.DateTimeField(null=True, blank=True)
+    awaited = models.BooleanField(default=False, db_default=False, editable=False)
 
     due = models.DateTimeField(default=timezone.now)
     created = models.DateTimeField(default=timezone.now)
@@ -153,6 +154,24 @@ class TaskExec(models.Model):
         found = task_execs.cancel(self.pk, reason, timezone.now())
         self.refresh_from_db(fields=["state", "error", "finished", "cancelled"])
         return found is not None
+
+    def wait_done(self, timeout: float | None = None) -> "TaskExec | None":
+        """Wait until the call has ended, and return its last attempt; None after `timeout` seconds.
+
+        Follows retries and replacements. Told by PostgreSQL or Redis, else by looking again and
+        again. Warns (RuntimeWarning) inside a transaction, which may hide the row from workers or
+        its end from here, and inside a task, which keeps a place that the other may need. Raises
+        `ResultGone` when the row was deleted meanwhile.
+        """
+        from django_toosimple_q import waiting
+
+        return waiting.wait_done(self.pk, timeout)
+
+    async def await_done(self, timeout: float | None = None) -> "TaskExec | None":
+        """Wait from async code; see `wait_done`."""
+        from django_toosimple_q import waiting
+
+        return await waiting.await_done(self.pk, timeout)
 
     @property
     def task(self) -> Task[Any, Any] | None:

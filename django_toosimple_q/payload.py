@@ -9,7 +9,6 @@ payloads of this size, which was a tenth of what a small task costs.
 """
 
 from binascii import b2a_base64
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b, sha256
@@ -45,12 +44,12 @@ class Unreadable:
 def seal(value: Any, field: str, task_name: str) -> str:
     """Return the signed envelope of a value. Raises whatever pickling it raises."""
     if not value and type(value) in EMPTY:
-        return _seal_empty(type(value), field, task_name)
+        return _seal_empty(type(value), field, task_name)  # type: ignore[arg-type]
     return _seal(value, field, task_name)
 
 
 @lru_cache(maxsize=4096)
-def _seal_empty(kind: Callable[[], Any], field: str, task_name: str) -> str:
+def _seal_empty(kind: type, field: str, task_name: str) -> str:
     """Return the envelope that most calls have for their keyword arguments."""
     return _seal(kind(), field, task_name)
 

@@ -24,6 +24,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="taskexec",
+            name="awaited",
+            field=models.BooleanField(db_default=False, default=False, editable=False),
+        ),
+        migrations.AddField(
+            model_name="taskexec",
             name="cancelled",
             field=models.DateTimeField(blank=True, null=True),
         ),

@@ -21,6 +21,11 @@ QUIET_SECONDS = 0.1
 ATTENTIVE_SECONDS = 0.2
 LOOK_EVERY_SECONDS = 0.02
 
+# What a hint is about: rows to claim, or rows that ended and that somebody waits for.
+WORK, DONE = "toosimpleq", "toosimpleq_done"
+
+Send = Callable[[Any, str], None]
+
 
 class Hints:
     """How a worker waits. This one knows nothing but the worker's own wake-up and the tick."""
@@ -48,7 +53,7 @@ class Announcer:
         self.lock = threading.Lock()
         self.failing = False
 
-    def announce(self, connection: Any, send: Callable[[Any], None]) -> None:
+    def announce(self, connection: Any, send: Send) -> None:
         """Send a hint once the caller's transaction has committed."""
         if not conf.get("TOOSIMPLEQ_NOTIFY") or self.is_quiet():
             return
@@ -60,7 +65,7 @@ class Announcer:
     def is_quiet(self) -> bool:
         return time.monotonic() - self.sent < QUIET_SECONDS
 
-    def _after_commit(self, connection: Any, send: Callable[[Any], None]) -> None:
+    def _after_commit(self, connection: Any, send: Send) -> None:
         # Once for each transaction, however many calls it makes.
         planned = any(getattr(entry[1], "toosimpleq", False) for entry in connection.run_on_commit)
         if planned:
@@ -73,13 +78,17 @@ class Announcer:
         send_then.toosimpleq = True  # type: ignore[attr-defined]
         transaction.on_commit(send_then, using=connection.alias)
 
-    def _send(self, connection: Any, send: Callable[[Any], None]) -> None:
+    def _send(self, connection: Any, send: Send) -> None:
         with self.lock:
             if self.is_quiet():
                 return
             self.sent = time.monotonic()
+        self.send(connection, send, WORK)
+
+    def send(self, connection: Any, send: Send, channel: str) -> None:
+        """Send a hint now."""
         try:
-            send(connection)
+            send(connection, channel)
         except Exception as error:  # the call is stored: whatever a hint meets is no error of it
             if not self.failing:
                 logger.warning("hint not sent, workers find the call at their tick: %s", error)
@@ -91,7 +100,15 @@ class Announcer:
 announcer = Announcer()
 
 
-def announce(connection: Any, send: Callable[[Any], None] | None) -> None:
+def announce(connection: Any, send: Send | None) -> None:
     """Tell the workers that there is something new, after the commit; `send` None does nothing."""
     if send is not None:
         announcer.announce(connection, send)
+
+
+def announce_done(connection: Any, send: Send | None) -> None:
+    """Tell those who wait for rows that some have ended, after the commit."""
+    if send is not None and conf.get("TOOSIMPLEQ_NOTIFY"):
+        transaction.on_commit(
+            lambda: announcer.send(connection, send, DONE), using=connection.alias
+        )

@@ -1,33 +1,39 @@
 """Which hints this project uses: Redis where its URL is set, else what the database offers."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
 from django_toosimple_q import conf
 from django_toosimple_q.notify import postgres, sqlite
-from django_toosimple_q.notify.base import Hints
+from django_toosimple_q.notify.base import WORK, Hints, Send
 
 LISTENERS: dict[str, type[Any]] = {
     "postgresql": postgres.PostgresHints,
     "sqlite": sqlite.SqliteHints,
 }
-SENDERS: dict[str, Callable[[Any], None]] = {"postgresql": postgres.send}
+SENDERS: dict[str, Send] = {"postgresql": postgres.send}
 
 
-def listen(wakeup: Any, alias: str, family: str) -> Hints:
-    """Return how a worker waits, given the alias and the kind of its database."""
+def listen(wakeup: Any, alias: str, family: str, channel: str = WORK) -> Hints:
+    """Return how to wait, given the alias and the kind of the database."""
     if not conf.get("TOOSIMPLEQ_NOTIFY"):
         return Hints(wakeup)
     url = conf.get("TOOSIMPLEQ_REDIS_URL")
     if url:
-        return redis_module().RedisHints(wakeup, url)
+        return redis_module().RedisHints(wakeup, url, channel)
     listener = LISTENERS.get(family)
-    return listener(wakeup, alias) if listener else Hints(wakeup)
+    return listener(wakeup, alias, channel) if listener else Hints(wakeup)
 
 
-def sender(family: str) -> Callable[[Any], None] | None:
+def pushes(family: str) -> bool:
+    """Tell whether a wait ends when something happens, not only when its time is over."""
+    return bool(
+        conf.get("TOOSIMPLEQ_NOTIFY") and (conf.get("TOOSIMPLEQ_REDIS_URL") or family in LISTENERS)
+    )
+
+
+def sender(family: str) -> Send | None:
     """Return what sends a hint, or None where nobody would hear it."""
     if conf.get("TOOSIMPLEQ_REDIS_URL"):
         return redis_module().send

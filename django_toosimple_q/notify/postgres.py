@@ -5,15 +5,13 @@ from typing import Any
 
 from django.db import connections
 
-from django_toosimple_q.notify.base import Hints, logger
-
-CHANNEL = "toosimpleq"
+from django_toosimple_q.notify.base import WORK, Hints, logger
 
 
-def send(connection: Any) -> None:
+def send(connection: Any, channel: str) -> None:
     """Notify in a transaction of its own: inside the caller's it would serialise the commits."""
     with connection.cursor() as cursor:
-        cursor.execute(f"NOTIFY {CHANNEL}")
+        cursor.execute(f"NOTIFY {channel}")
 
 
 class PostgresHints(Hints):
@@ -21,9 +19,10 @@ class PostgresHints(Hints):
 
     debounced = True
 
-    def __init__(self, wakeup: Any, alias: str) -> None:
+    def __init__(self, wakeup: Any, alias: str, channel: str = WORK) -> None:
         super().__init__(wakeup)
         self.alias = alias
+        self.channel = channel
         self.connection: Any = None
         self.failing = False
 
@@ -49,7 +48,7 @@ class PostgresHints(Hints):
         try:
             opened = connections[self.alias].copy()
             with opened.cursor() as cursor:
-                cursor.execute(f"LISTEN {CHANNEL}")
+                cursor.execute(f"LISTEN {self.channel}")
         except Exception as error:  # without hints there is the tick
             if not self.failing:
                 logger.warning("cannot listen for hints, polling instead: %s", error)

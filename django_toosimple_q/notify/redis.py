@@ -9,9 +9,8 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from django_toosimple_q import conf
-from django_toosimple_q.notify.base import Hints, logger
+from django_toosimple_q.notify.base import WORK, Hints, logger
 
-CHANNEL = "toosimpleq"
 PATIENCE_SECONDS = 1.0
 RECONNECT_SECONDS = 1.0
 
@@ -27,9 +26,9 @@ def client(url: str) -> Any:
     )
 
 
-def send(connection: Any) -> None:
+def send(connection: Any, channel: str) -> None:
     """Publish a hint."""
-    client(conf.get("TOOSIMPLEQ_REDIS_URL")).publish(CHANNEL, b"")
+    client(conf.get("TOOSIMPLEQ_REDIS_URL")).publish(channel, b"")
 
 
 class RedisHints(Hints):
@@ -37,9 +36,10 @@ class RedisHints(Hints):
 
     debounced = True
 
-    def __init__(self, wakeup: Any, url: str) -> None:
+    def __init__(self, wakeup: Any, url: str, channel: str = WORK) -> None:
         super().__init__(wakeup)
         self.url = url
+        self.channel = channel
         self.stopping = threading.Event()
         self.failing = False
         self.thread = threading.Thread(target=self._run, name="toosimpleq-redis", daemon=True)
@@ -53,7 +53,7 @@ class RedisHints(Hints):
         while not self.stopping.is_set():
             try:
                 with client(self.url).pubsub(ignore_subscribe_messages=True) as subscription:
-                    subscription.subscribe(CHANNEL)
+                    subscription.subscribe(self.channel)
                     self._back()
                     self._listen(subscription)
             except (redis.RedisError, OSError) as error:

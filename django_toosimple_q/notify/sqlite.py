@@ -5,15 +5,15 @@ from typing import Any
 
 from django.db import connections
 
-from django_toosimple_q.notify.base import Hints
+from django_toosimple_q.notify.base import WORK, Hints
 
 LOOK_EVERY_SECONDS = 0.025
 
 
 class SqliteHints(Hints):
-    """Waits in short naps; a look costs microseconds and takes no lock."""
+    """Waits in short naps; a look costs microseconds and takes no lock. Any commit is a hint."""
 
-    def __init__(self, wakeup: Any, alias: str) -> None:
+    def __init__(self, wakeup: Any, alias: str, channel: str = WORK) -> None:
         super().__init__(wakeup)
         self.alias = alias
         self.version = self._version()

@@ -9,6 +9,7 @@ from django.db import connections
 
 from django_toosimple_q import signals
 from django_toosimple_q.execution import Claimed, Outcome
+from django_toosimple_q.notify.wakeup import WakeUp
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store import task_execs, workers
 from django_toosimple_q.task import Task
@@ -17,7 +18,6 @@ from django_toosimple_q.worker.boundary import Boundary
 from django_toosimple_q.worker.deadline import MainThreadSlot, Slot, ThreadSlot, main_thread
 from django_toosimple_q.worker.executor import execute
 from django_toosimple_q.worker.hands import Hands
-from django_toosimple_q.worker.wakeup import WakeUp
 
 
 class Runner:

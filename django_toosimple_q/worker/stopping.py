@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from django_toosimple_q.notify.wakeup import WakeUp
 from django_toosimple_q.worker.deadline import MainThreadSlot, main_thread
 from django_toosimple_q.worker.runner import Runner
-from django_toosimple_q.worker.wakeup import WakeUp
 
 
 class StopSignals:

@@ -16,9 +16,9 @@ from django.db import connections
 
 from django_toosimple_q import signals
 from django_toosimple_q.models import WorkerStatus
+from django_toosimple_q.notify.wakeup import WakeUp
 from django_toosimple_q.worker.leash import die_with
 from django_toosimple_q.worker.options import WorkerOptions
-from django_toosimple_q.worker.wakeup import WakeUp
 from django_toosimple_q.worker.worker import Worker
 
 CRASHED = int(WorkerStatus.ExitCodes.CRASHED)

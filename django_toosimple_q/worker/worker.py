@@ -11,6 +11,7 @@ from django.utils import timezone
 from django_toosimple_q import notify, signals
 from django_toosimple_q.exceptions import NotMigrated
 from django_toosimple_q.models import WorkerStatus
+from django_toosimple_q.notify.wakeup import WakeUp
 from django_toosimple_q.registry import schedules_registry, tasks_registry
 from django_toosimple_q.store import task_execs, workers
 from django_toosimple_q.store.step import queue_connection, queue_family
@@ -25,7 +26,6 @@ from django_toosimple_q.worker.scheduler import Scheduler, aware
 from django_toosimple_q.worker.service import Service
 from django_toosimple_q.worker.stopping import StopSignals
 from django_toosimple_q.worker.trouble import Trouble
-from django_toosimple_q.worker.wakeup import WakeUp
 
 ExitCodes = WorkerStatus.ExitCodes
 

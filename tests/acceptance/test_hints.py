@@ -10,7 +10,7 @@ from django.test import override_settings
 from django_toosimple_q import notify
 from django_toosimple_q.notify import postgres
 from django_toosimple_q.notify.base import Announcer
-from django_toosimple_q.worker.wakeup import WakeUp
+from django_toosimple_q.notify.wakeup import WakeUp
 from tests.acceptance.processes import ProcessTests, environment
 from tests.app.tasks import echo
 from tests.support import wait_for
@@ -48,7 +48,7 @@ class HintTests(ProcessTests):
 
         self.assertTrue(hints.wait(5))
         self.assertFalse(hints.wait(0.05))
-        postgres.send(connection)
+        postgres.send(connection, postgres.WORK)
         self.assertTrue(hints.wait(5))
 
     def test_without_hints_the_tick_finds_it(self):

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from django_toosimple_q.decorators import register_task, schedule_task
@@ -66,3 +67,11 @@ def second(at: Any = None) -> Any:
 def pid(seconds: float = 0) -> int:
     time.sleep(seconds)
     return os.getpid()
+
+
+@register_task(name="app.fail_once", retries=1)
+def fail_once(path: str) -> None:
+    """Fail at the first attempt of each path."""
+    ledger(path, "attempt")
+    if len(Path(path).read_text().splitlines()) == 1:
+        raise ValueError("the first attempt fails")

@@ -13,7 +13,7 @@ PACKAGE = "django_toosimple_q"
 LAYERS = [
     {"cron", "retry", "exceptions", "signals", "conf", "unique"},
     {"task", "schedule", "registry", "decorators"},
-    {"payload", "execution", "fields", "indexes", "models", "store", "notify"},
+    {"payload", "execution", "fields", "indexes", "models", "store", "notify", "waiting"},
     {"log", "metrics"},
     {"worker"},
     {"management", "admin", "checks", "testing", "contrib", "apps", "migrations"},

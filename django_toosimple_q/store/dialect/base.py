@@ -95,36 +95,13 @@ class Dialect:
         columns: Sequence[str],
         rows: Sequence[Sequence[Any]],
         worker_id: int,
-    ) -> set[int]:
+    ) -> dict[int, bool]:
         """Write rows (id first, then `columns`) that are still PROCESSING and this worker's.
 
-        Returns the ids that were. One statement, whatever the number of rows.
+        Returns the ids that were, and whether somebody waits for each. One statement, whatever
+        the number of rows.
         """
-        if len(rows) == 1:
-            return self._update_one(connection, columns, rows[0], worker_id)
-        return self._update_many(connection, columns, rows, worker_id)
-
-    def _update_many(
-        self,
-        connection: Any,
-        columns: Sequence[str],
-        rows: Sequence[Sequence[Any]],
-        worker_id: int,
-    ) -> set[int]:
         raise NotImplementedError  # pragma: no cover
-
-    def _update_one(
-        self, connection: Any, columns: Sequence[str], row: Sequence[Any], worker_id: int
-    ) -> set[int]:
-        pk, *values = row
-        changes = ", ".join(f"{name} = %s" for name in columns)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"UPDATE {TABLE} SET {changes}"
-                " WHERE id = %s AND state = 'PROCESSING' AND worker_id = %s",
-                [*values, pk, worker_id],
-            )
-            return {pk} if cursor.rowcount else set()
 
     def lock_rows(
         self, connection: Any, columns: Sequence[str], where: str, params: Sequence[Any], limit: int

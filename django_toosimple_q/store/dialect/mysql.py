@@ -78,17 +78,17 @@ class MySQL(Dialect):
             cursor.execute(sql, [queue, *pick.skipped_names, pick.limit])
             return list(cursor.fetchall())
 
-    def _update_many(
+    def update_rows(
         self,
         connection: Any,
         columns: Sequence[str],
         rows: Sequence[Sequence[Any]],
         worker_id: int,
-    ) -> set[int]:
+    ) -> dict[int, bool]:
         mine = self._mine(connection, [row[0] for row in rows], worker_id)
         kept = [row for row in rows if row[0] in mine]
         if not kept:
-            return set()
+            return {}
         names = ("id", *columns)
         first = f"SELECT {', '.join(f'%s AS {name}' for name in names)}"
         other = f" UNION ALL SELECT {', '.join(['%s'] * len(names))}" * (len(kept) - 1)
@@ -100,16 +100,16 @@ class MySQL(Dialect):
             )
         return mine
 
-    def _mine(self, connection: Any, ids: Sequence[int], worker_id: int) -> set[int]:
-        """Lock those of the rows that are still this worker's and return their ids."""
+    def _mine(self, connection: Any, ids: Sequence[int], worker_id: int) -> dict[int, bool]:
+        """Lock those of the rows that are still this worker's; return what `update_rows` does."""
         marks = ", ".join(["%s"] * len(ids))
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT id FROM {TABLE} WHERE id IN ({marks}) AND state = 'PROCESSING'"
+                f"SELECT id, awaited FROM {TABLE} WHERE id IN ({marks}) AND state = 'PROCESSING'"
                 " AND worker_id = %s ORDER BY id FOR UPDATE",
                 [*ids, worker_id],
             )
-            return {row[0] for row in cursor.fetchall()}
+            return dict(cursor.fetchall())
 
     def moment(self, value: Any) -> Any:
         aware = value is not None and conf.uses_time_zones()

@@ -63,22 +63,31 @@ class PostgreSQL(Dialect):
             cursor.execute(sql, params)
             return list(cursor.fetchall())
 
-    def _update_many(
+    def update_rows(
         self,
         connection: Any,
         columns: Sequence[str],
         rows: Sequence[Sequence[Any]],
         worker_id: int,
-    ) -> set[int]:
+    ) -> dict[int, bool]:
         names = ("id", *columns)
+        params: list[Any]
+        if len(rows) == 1:
+            # The planner takes a recordset for a hundred rows, which one is not.
+            changes = ", ".join(f"{name} = %s" for name in columns)
+            source, same = "", "t.id = %s"
+            params = [*rows[0][1:], rows[0][0], worker_id]
+        else:
+            changes = ", ".join(f"{name} = v.{name}" for name in columns)
+            source, same = f" FROM {recordset(names)}", "t.id = v.id"
+            params = [records(names, rows), worker_id]
         sql = (
-            f"UPDATE {TABLE} t SET {', '.join(f'{name} = v.{name}' for name in columns)}"
-            f" FROM {recordset(names)}"
-            " WHERE t.id = v.id AND t.state = 'PROCESSING' AND t.worker_id = %s RETURNING t.id"
+            f"UPDATE {TABLE} t SET {changes}{source} WHERE {same}"
+            " AND t.state = 'PROCESSING' AND t.worker_id = %s RETURNING t.id, t.awaited"
         )
         with connection.cursor() as cursor:
-            cursor.execute(sql, [records(names, rows), worker_id])
-            return {row[0] for row in cursor.fetchall()}
+            cursor.execute(sql, params)
+            return dict(cursor.fetchall())
 
     def _code(self, error: BaseException) -> Any:
         return getattr(error.__cause__, "sqlstate", None)

@@ -54,25 +54,25 @@ class SQLite(Dialect):
             cursor.execute(sql, params)
             return list(cursor.fetchall())
 
-    def _update_many(
+    def update_rows(
         self,
         connection: Any,
         columns: Sequence[str],
         rows: Sequence[Sequence[Any]],
         worker_id: int,
-    ) -> set[int]:
+    ) -> dict[int, bool]:
         names = ("id", *columns)
         place = f"({', '.join(['%s'] * len(names))})"
         sql = (
             f"WITH v({', '.join(names)}) AS (VALUES {', '.join([place] * len(rows))})"
             f" UPDATE {TABLE} SET {', '.join(f'{name} = v.{name}' for name in columns)} FROM v"
             f" WHERE {TABLE}.id = v.id AND {TABLE}.state = 'PROCESSING' AND {TABLE}.worker_id = %s"
-            f" RETURNING {TABLE}.id"
+            f" RETURNING {TABLE}.id, {TABLE}.awaited"
         )
         params = [value for row in rows for value in row]
         with connection.cursor() as cursor:
             cursor.execute(sql, [*params, worker_id])
-            return {row[0] for row in cursor.fetchall()}
+            return dict(cursor.fetchall())
 
     def clock(self, connection: Any) -> tuple[str, list[Any]]:
         # The database is on this host, so its clock is ours; STRFTIME would write milliseconds,

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from django_toosimple_q.models import TaskExec
+from django_toosimple_q.notify import announce_done, sender
+from django_toosimple_q.store.dialect import dialect_of
 from django_toosimple_q.store.step import statement, step
 
 States = TaskExec.States
@@ -20,6 +22,7 @@ def cancel(connection: Any, pk: int, reason: str, now: datetime) -> str | None:
     rows = TaskExec.objects.using(connection.alias).filter(pk=pk)
     waiting = rows.filter(state__in=[States.SLEEPING, States.QUEUED])
     if waiting.update(state=States.INTERRUPTED, unique_key=None, finished=now, error=reason):
+        announce_done(connection, sender(dialect_of(connection).family))
         return States.QUEUED
     if rows.filter(state=States.PROCESSING).update(cancelled=now):
         return States.PROCESSING

@@ -8,6 +8,7 @@ from django.db import DatabaseError
 
 from django_toosimple_q.execution import Claimed, Outcome
 from django_toosimple_q.models import TaskExec
+from django_toosimple_q.notify import announce_done, sender
 from django_toosimple_q.store.dialect import dialect_of
 from django_toosimple_q.store.dialect.base import TABLE
 from django_toosimple_q.store.step import adapt, queue_connection, step
@@ -71,13 +72,13 @@ def hand_back(connection: Any, rows: Sequence[Claimed], worker_id: int, now: dat
     for row in rows:
         if not row.unique_hash:
             returned[row.pk] = (row.pk, States.QUEUED.value, None)
-    ids = (
-        dialect_of(connection).update_rows(
-            connection, ("state", "started"), list(returned.values()), worker_id
+    ids: set[int] = set()
+    if returned:
+        ids.update(
+            dialect_of(connection).update_rows(
+                connection, ("state", "started"), list(returned.values()), worker_id
+            )
         )
-        if returned
-        else set()
-    )
     if ids:
         marks = ", ".join(["%s"] * len(ids))
         with connection.cursor() as cursor:
@@ -120,7 +121,10 @@ def _write(
     ordered = sorted(finished, key=lambda one: one[0].pk)
     columns = _columns(ordered)
     rows = [_values(connection, claimed, outcome, columns) for claimed, outcome in ordered]
-    kept = dialect_of(connection).update_rows(connection, columns, rows, worker_id)
+    dialect = dialect_of(connection)
+    kept = dialect.update_rows(connection, columns, rows, worker_id)
+    if any(kept.values()):
+        announce_done(connection, sender(dialect.family))
     followed = [
         (claimed, outcome)
         for claimed, outcome in ordered
@@ -134,7 +138,7 @@ def _write(
         link(
             connection, [(one[0].pk, row.pk) for one, row in zip(followed, followers, strict=True)]
         )
-    return kept
+    return set(kept)
 
 
 def link(connection: Any, pairs: Sequence[tuple[int, int]]) -> None:
