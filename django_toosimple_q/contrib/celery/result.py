@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django_toosimple_q import exceptions as core
 from django_toosimple_q.contrib.celery import states
 from django_toosimple_q.contrib.celery.exceptions import (
     ResultGone,
@@ -142,29 +143,32 @@ class AsyncResult(Result):
         was revoked, `ResultGone` for one whose row is deleted meanwhile.
         """
         began = time.monotonic()
-        seen = False
-        while True:
-            standing = self._standing()
-            if standing.state in states.READY_STATES:
-                value = standing.result()
-                if propagate and standing.state != states.SUCCESS:
-                    raise value
-                return value
-            if seen and not standing.attempts:
-                raise ResultGone(
-                    f"call {self.id} has ended and its row is deleted. "
-                    "Let TOOSIMPLEQ_RETENTION keep the rows whose results are waited for."
-                )
-            seen = seen or bool(standing.attempts)
+        while (standing := self._standing()).state not in states.READY_STATES:
             left = None if timeout is None else timeout - (time.monotonic() - began)
             if left is not None and left <= 0:
                 raise TimeoutError(
                     f"call {self.id} is {standing.state} after {timeout:g} s. "
                     "Is a worker running that takes its queue?"
                 )
-            time.sleep(interval if left is None else min(interval, left))
+            if standing.attempts:
+                self._wait_for(standing.attempts[-1], left)
+            else:  # not committed yet, perhaps
+                time.sleep(interval if left is None else min(interval, left))
+        value = standing.result()
+        if propagate and standing.state != states.SUCCESS:
+            raise value
+        return value
 
     wait = get
+
+    def _wait_for(self, row: Any, timeout: float | None) -> None:
+        try:
+            row.wait_done(timeout)
+        except core.ResultGone as error:
+            raise ResultGone(
+                f"call {self.id} has ended and its row is deleted. "
+                "Let TOOSIMPLEQ_RETENTION keep the rows whose results are waited for."
+            ) from error
 
     def _standing(self) -> Any:
         # Results may be made before the models are ready; they are asked later.
