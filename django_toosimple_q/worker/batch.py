@@ -1,7 +1,7 @@
 """How many rows to claim at once: what the slots will run in a moment, by what was seen."""
 
 BUDGET_SECONDS = 0.05
-LARGEST = 200
+LARGEST = 500
 # The share of the newest observation in the running mean.
 WEIGHT = 0.3
 

@@ -127,18 +127,21 @@ def installed() -> Iterator[None]:
         sys.stdout, sys.stderr = real
 
 
-@contextmanager
-def captured() -> Iterator[Output]:
+class captured:  # noqa: N801  (read as a word of the `with`; a class, for it is entered per task)
     """Collect what this context prints; streams that the code inside replaced are put back."""
-    output = Output()
-    streams = sys.stdout, sys.stderr
-    token = _current.set(output)
-    try:
-        yield output
-    finally:
-        _current.reset(token)
-        if (sys.stdout, sys.stderr) != streams:
-            sys.stdout, sys.stderr = streams
+
+    __slots__ = ("streams", "token")
+
+    def __enter__(self) -> Output:
+        output = Output()
+        self.streams = sys.stdout, sys.stderr
+        self.token = _current.set(output)
+        return output
+
+    def __exit__(self, *error: object) -> None:
+        _current.reset(self.token)
+        if (sys.stdout, sys.stderr) != self.streams:
+            sys.stdout, sys.stderr = self.streams
 
 
 def clean(text: str) -> str:
