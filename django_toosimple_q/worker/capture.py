@@ -127,7 +127,7 @@ def installed() -> Iterator[None]:
         sys.stdout, sys.stderr = real
 
 
-class captured:  # noqa: N801  (read as a word of the `with`; a class, for it is entered per task)
+class captured:
     """Collect what this context prints; streams that the code inside replaced are put back."""
 
     __slots__ = ("streams", "token")

@@ -24,8 +24,10 @@ class Hands:
         self.running: dict[int, Claimed] = {}
         self.finished: deque[Finished] = deque()
         self.finished_since = 0.0
-        # Held while rows are on their way between the database and the lists above.
+        # Held while the lists above change; never while the database is asked.
         self.books = threading.Lock()
+        # Held while rows are on their way to or from the database: one exchange at a time.
+        self.exchange = threading.Lock()
 
     @property
     def claimant(self) -> Claimant:
@@ -65,40 +67,51 @@ class Hands:
         self, queues: Sequence[str], limit: int, now: datetime, skipped_names: Sequence[str]
     ) -> tuple[int, int]:
         """Hand in what is finished and claim what is next, in one transaction; count both."""
-        with self.books:
-            if not self.finished and not (queues and limit):
-                return 0, 0
-            finished = list(self.finished)
+        if not self.finished and not (queues and limit):
+            return 0, 0
+        with self.exchange:
+            finished = self._outcomes()
             kept, claimed = task_execs.turn_over(
                 finished, self.claimant, queues, limit, now, skipped_names
             )
-            self.finished.clear()
-            self.ready.extend(claimed)
+            with self.books:
+                self._handed_in(finished)
+                self.ready.extend(claimed)
         self._tell_dropped(finished, kept)
         return len(finished), len(claimed)
 
     def flush(self, now: datetime) -> int:
         """Hand in what is finished; return how many outcomes."""
-        with self.books:
-            finished = list(self.finished)
+        with self.exchange:
+            finished = self._outcomes()
             if not finished:
                 return 0
             kept = task_execs.finish(finished, self.me.pk, now)
-            self.finished.clear()
+            with self.books:
+                self._handed_in(finished)
         self._tell_dropped(finished, kept)
         return len(finished)
 
     def hand_back(self, now: datetime, rows: Sequence[Claimed] | None = None) -> None:
         """Give rows that have not started back to the others: these, or all."""
-        with self.books:
-            unstarted = list(self.ready) if rows is None else list(rows)
+        with self.exchange:
+            with self.books:
+                unstarted = list(self.ready) if rows is None else list(rows)
+                if rows is None:
+                    # Out of reach first, so that none of them starts meanwhile.
+                    self.ready.clear()
             if not unstarted:
                 return
-            task_execs.hand_back(unstarted, self.me.pk, now)
-            for row in unstarted:
-                self.running.pop(row.pk, None)
-            if rows is None:
-                self.ready.clear()
+            try:
+                task_execs.hand_back(unstarted, self.me.pk, now)
+            except BaseException:
+                with self.books:
+                    if rows is None:
+                        self.ready.extendleft(reversed(unstarted))
+                raise
+            with self.books:
+                for row in unstarted:
+                    self.running.pop(row.pk, None)
 
     def reconcile(self, now: datetime) -> int:
         """Hand back rows that are ours in the database and not in hand; return how many.
@@ -106,9 +119,11 @@ class Hands:
         The commit of a claim whose answer was lost leaves them: this worker lives and beats, so
         nobody would ever rescue them.
         """
-        with self.books:
-            held = {row.pk for row in (*self.ready, *self.running.values())}
-            held |= {claimed.pk for claimed, _ in self.finished}
+        with self.exchange:
+            # What is held before the rows are read: what ends meanwhile is no stray.
+            with self.books:
+                held = {row.pk for row in (*self.ready, *self.running.values())}
+                held |= {claimed.pk for claimed, _ in self.finished}
             strays = [row for row in task_execs.owned(self.me.pk) if row.pk not in held]
             if strays:
                 task_execs.hand_back(strays, self.me.pk, now)
@@ -129,6 +144,16 @@ class Hands:
         """Forget rows that have not started: they are somebody else's by now."""
         with self.books:
             self.ready.clear()
+
+    def _outcomes(self) -> list[Finished]:
+        with self.books:
+            return list(self.finished)
+
+    def _handed_in(self, finished: Sequence[Finished]) -> None:
+        """Forget outcomes that are stored; those that came in since stay."""
+        for _ in finished:
+            self.finished.popleft()
+        self.finished_since = time.monotonic()
 
     def _tell_dropped(self, finished: Sequence[Finished], kept: set[int]) -> None:
         """Tell of outcomes that came too late: their rows were rescued meanwhile."""

@@ -123,7 +123,7 @@ class Pool(Runner):
         """Let the threads run what is ready; return at once."""
         self.go_on = go_on
         with self.changed:
-            self.changed.notify_all()
+            self.changed.notify(len(self.hands.ready))
 
     def wanted(self) -> int:
         # What waits in hand counts: a row is only claimed when a thread will soon take it.
@@ -146,10 +146,11 @@ class Pool(Runner):
                     return
                 began = time.monotonic()
                 self.run_task(claimed, slot, boundary)
-                with self.changed:
-                    self.batch.observe(1, time.monotonic() - began)
-                    # One that must run alone may be waiting for this one to end.
-                    self.changed.notify_all()
+                self.batch.observe(1, time.monotonic() - began)
+                if claimed.deaths:
+                    # It ran alone: the others waited for it.
+                    with self.changed:
+                        self.changed.notify_all()
                 if len(self.hands.ready) < len(self.slots):
                     self.wakeup.set()
         finally:
