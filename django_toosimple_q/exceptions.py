@@ -55,6 +55,10 @@ class TaskTimeout(ToosimpleQError):
     """Raised inside a task that overran its `timeout`."""
 
 
+class TaskDidNotStop(TaskTimeout):
+    """What a task failed with that overran its `timeout` and did not stop within the grace."""
+
+
 class TaskInterrupted(BaseException):
     """Raised inside a running task that the worker must cut off; tasks should not catch it."""
 

@@ -16,7 +16,10 @@ def connect() -> None:
     receivers: dict[Signal, Callable[..., None]] = {
         signals.task_finished: on_task_finished,
         signals.outcome_dropped: on_outcome_dropped,
+        signals.task_stuck: on_task_stuck,
+        signals.task_forked: on_task_forked,
         signals.task_rescued: on_task_rescued,
+        signals.tasks_handed_back: on_tasks_handed_back,
         signals.schedule_advanced: on_schedule_advanced,
         signals.unknown_task: on_unknown_task,
         signals.worker_started: on_worker_started,
@@ -52,11 +55,27 @@ def on_task_finished(claimed: Any, outcome: Any, **kwargs: Any) -> None:
         )
 
 
-def on_outcome_dropped(claimed: Any, **kwargs: Any) -> None:
-    logger.warning(
-        "outcome of task %s dropped: it was replaced meanwhile: name=%s",
+def on_outcome_dropped(claimed: Any, replaced_by: Any = None, **kwargs: Any) -> None:
+    fate = f"it was replaced by {replaced_by}" if replaced_by else "it was settled meanwhile"
+    logger.warning("outcome of task %s dropped: %s: name=%s", claimed.pk, fate, claimed.task_name)
+
+
+def on_task_stuck(claimed: Any, error: Any, stack: str, **kwargs: Any) -> None:
+    logger.error(
+        "task does not stop, so its process will: task=%s name=%s error=%s\n%s",
         claimed.pk,
         claimed.task_name,
+        error,
+        stack,
+    )
+
+
+def on_task_forked(claimed: Any, parent_pid: int, **kwargs: Any) -> None:
+    logger.critical(
+        "task forked and came back in the child, which ends here: task=%s name=%s worker_pid=%s",
+        claimed.pk,
+        claimed.task_name,
+        parent_pid,
     )
 
 
@@ -66,6 +85,10 @@ def on_task_rescued(rescue: Any, label: str, **kwargs: Any) -> None:
     logger.log(
         level, "worker %s died; task %s %s: name=%s", label, rescue.task_id, fate, rescue.task_name
     )
+
+
+def on_tasks_handed_back(label: str, count: int, **kwargs: Any) -> None:
+    logger.info("worker %s died; tasks that had not begun wait again: count=%s", label, count)
 
 
 def on_schedule_advanced(schedule: Any, occurrences: Any, more: bool, **kwargs: Any) -> None:

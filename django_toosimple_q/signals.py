@@ -8,8 +8,11 @@ from django.dispatch import Signal
 # sender=Task; claimed: the row in hand, outcome: what came of it. Sent for each task, so cached.
 task_started = Signal(use_caching=True)  # claimed
 task_finished = Signal(use_caching=True)  # claimed, outcome
-outcome_dropped = Signal()  # sender=worker label; task_id, name
-task_rescued = Signal()  # sender=worker label; rescue
+outcome_dropped = Signal()  # sender=worker label; claimed, replaced_by
+task_stuck = Signal()  # sender=worker label; claimed, error, stack
+task_forked = Signal()  # sender=Task; claimed, parent_pid
+task_rescued = Signal()  # sender=worker label; rescue, label
+tasks_handed_back = Signal()  # sender=label; label, count
 schedule_advanced = Signal()  # sender=Schedule; occurrences, skipped
 unknown_task = Signal()  # sender=worker label; name, invalid
 worker_started = Signal()  # sender=worker label; options

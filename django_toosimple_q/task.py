@@ -28,8 +28,9 @@ class Task(Generic[P, R]):
     """A callable with a name, made by `@register_task`. Raises `InvalidDefinition` when unsound.
 
     priority: larger numbers run first. retries: further attempts after a failure, -1 for ever.
-    retry_delay, retry_delay_max, timeout: seconds. retry_for, retry_not_for: exception types that
-    are, or are not, retried. expires: how long a call may wait before it is dropped.
+    retry_delay, retry_delay_max, timeout: seconds. timeout_grace: seconds that a task which overran
+    its timeout has to stop. retry_for, retry_not_for: exception types that are, or are not,
+    retried. expires: how long a call may wait before it is dropped.
     """
 
     func: Callable[P, R]
@@ -45,6 +46,7 @@ class Task(Generic[P, R]):
     retry_for: tuple[type[BaseException], ...] = (BaseException,)
     retry_not_for: tuple[type[BaseException], ...] = ()
     timeout: float | None = None
+    timeout_grace: float = 5
     atomic: bool = False
     on_interruption: Literal["replace", "hold"] = "replace"
     expires: datetime | timedelta | None = None
@@ -188,6 +190,8 @@ def check_definition(task: Task[Any, Any]) -> None:
         raise _wrong(task, "retry_delay_max", "Use a number of seconds, 0 or more.")
     if task.timeout is not None and not (_is_number(task.timeout) and task.timeout > 0):
         raise _wrong(task, "timeout", "Use a number of seconds above 0, or None for no limit.")
+    if not (_is_number(task.timeout_grace) and task.timeout_grace > 0):
+        raise _wrong(task, "timeout_grace", "Use a number of seconds above 0.")
     if task.on_interruption not in ON_INTERRUPTION:
         raise _wrong(task, "on_interruption", 'Use "replace" or "hold".')
     for option in ("retry_for", "retry_not_for"):

@@ -69,6 +69,15 @@ def statement(
     return run
 
 
+def release(connection: Any) -> None:
+    """Undo what another thread's transaction has written, where that keeps all others waiting.
+
+    `connection` is that thread's own, or None; it is of no use to the thread afterwards.
+    """
+    if connection is not None and connection.connection is not None:
+        dialect_of(connection).release(connection)
+
+
 def repeat(attempt: Callable[[], R], dialect: Dialect) -> R:
     """Return what `attempt` returns, trying again while its error is a passing one."""
     began = time.monotonic()

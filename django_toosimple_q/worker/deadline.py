@@ -13,7 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django_toosimple_q.exceptions import TaskInterrupted, TaskTimeout
+from django_toosimple_q.exceptions import TaskDidNotStop, TaskInterrupted, TaskTimeout
+from django_toosimple_q.execution import Claimed
+
+# What a task gets to leave once the worker has cut it off.
+STOP_SECONDS = 1.0
 
 
 class Slot:
@@ -26,6 +30,22 @@ class Slot:
         self.stop_ends: float | None = None
         self.reason = ""
         self.cut_off = 0
+        self.thread_id = threading.get_ident()
+        # The thread's connection to the queue.
+        self.connection: Any = None
+        self.claimed: Claimed | None = None
+        # The task that runs here was given up: the thread is of no use any more.
+        self.lost = False
+
+    @contextmanager
+    def occupied(self, claimed: Claimed) -> Iterator[None]:
+        """Keep a row's place from before its task runs until its outcome is in hand."""
+        self.task_ends = None
+        self.claimed = claimed
+        try:
+            yield
+        finally:
+            self.claimed = None
 
     @contextmanager
     def user_code(self, timeout: float | None) -> Iterator[None]:
@@ -68,6 +88,22 @@ class Slot:
             self.inside = False
             raise TaskTimeout(f"the task ran over its timeout of {self.task_ends - self.began:g} s")
 
+    def stubborn(self, now: float, timeout_grace: float) -> BaseException | None:
+        """Return what a task is to end with that was told to stop and has not, or None.
+
+        `timeout_grace` is in seconds. Called beside the slot's thread, which may hang in C code
+        and know nothing of its deadlines.
+        """
+        task_ends, stop_ends = self.task_ends, self.stop_ends
+        if stop_ends is not None and now >= stop_ends + STOP_SECONDS:
+            return TaskInterrupted(f"KeyboardInterrupt: {self.reason}; it did not stop")
+        if task_ends is not None and now >= task_ends + timeout_grace:
+            return TaskDidNotStop(
+                f"the task ran over its timeout of {task_ends - self.began:g} s and did not stop "
+                f"within {timeout_grace:g} s"
+            )
+        return None
+
 
 class MainThreadSlot(Slot):
     """The slot of a worker that runs its tasks in the main thread, by SIGALRM."""
@@ -102,7 +138,6 @@ class ThreadSlot(Slot):
 
     def __init__(self) -> None:
         super().__init__()
-        self.thread_id = 0
         self.lock = threading.Lock()
         self.thrown = False
 

@@ -1,5 +1,6 @@
 """Run one claimed call and say what came of it. Never touches the store."""
 
+import os
 import traceback
 from collections.abc import Callable
 from contextvars import copy_context
@@ -8,7 +9,7 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 
-from django_toosimple_q import conf, payload
+from django_toosimple_q import conf, payload, signals
 from django_toosimple_q.exceptions import Cancel, Retry, TaskInterrupted, UnreadablePayload
 from django_toosimple_q.execution import Claimed, Outcome, running
 from django_toosimple_q.models import PREVIEW_LENGTH, TaskExec
@@ -23,6 +24,8 @@ States = TaskExec.States
 
 TRACEBACK_LENGTH = 64 * 1024
 MESSAGE_LENGTH = 4 * 1024
+# How a process exits that a task has forked and that comes back from its code.
+FORKED = 70
 
 
 class Unstorable(Exception):
@@ -77,18 +80,29 @@ def _run(
     running.set(claimed)
     try:
         with slot.user_code(claimed.timeout):
-            value = call(task, args, kwargs)
+            value = call(task, claimed, args, kwargs)
             sealed, preview = store_result(task, value)
     except BaseException as error:
         return failure(task, claimed, error)
     return Outcome(States.SUCCEEDED, result=sealed, result_preview=preview)
 
 
-def call(task: Task[Any, Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """Call the task's function; a coroutine function runs to its end in this thread."""
-    if task.is_async:
-        return async_to_sync(task.func)(*args, **kwargs)
-    return task.func(*args, **kwargs)
+def call(task: Task[Any, Any], claimed: Claimed, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """Call the task's function; a coroutine function runs to its end in this thread.
+
+    A process that the task forked ends here at once: it would go on as a second worker.
+    """
+    pid = os.getpid()
+    try:
+        if task.is_async:
+            return async_to_sync(task.func)(*args, **kwargs)
+        return task.func(*args, **kwargs)
+    finally:
+        if os.getpid() != pid:
+            try:
+                signals.task_forked.send_robust(sender=Task, claimed=claimed, parent_pid=pid)
+            finally:
+                os._exit(FORKED)
 
 
 def store_result(task: Task[Any, Any], value: Any) -> tuple[str | None, str | None]:

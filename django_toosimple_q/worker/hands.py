@@ -11,6 +11,7 @@ from django_toosimple_q.execution import Claimed, Outcome
 from django_toosimple_q.models import WorkerStatus
 from django_toosimple_q.store import task_execs
 from django_toosimple_q.store.task_execs import Claimant
+from django_toosimple_q.worker.board import Board
 
 Finished = tuple[Claimed, Outcome]
 
@@ -18,12 +19,15 @@ Finished = tuple[Claimed, Outcome]
 class Hands:
     """What one worker has in hand. Two threads use it: the one that runs and the one beside it."""
 
-    def __init__(self, me: WorkerStatus) -> None:
+    def __init__(self, me: WorkerStatus, board: Board | None = None) -> None:
         self.me = me
+        self.board = board or Board()
         self.ready: deque[Claimed] = deque()
         self.running: dict[int, Claimed] = {}
         self.finished: deque[Finished] = deque()
         self.finished_since = 0.0
+        # Rows that were settled while their tasks still ran: what these come back with is dropped.
+        self.settled: set[int] = set()
         # Held while the lists above change; never while the database is asked.
         self.books = threading.Lock()
         # Held while rows are on their way to or from the database: one exchange at a time.
@@ -46,17 +50,45 @@ class Hands:
                 return None
             claimed = self.ready.popleft()
             self.running[claimed.pk] = claimed
+            self.board.begin(claimed.pk)
             return claimed
 
-    def put(self, claimed: Claimed, outcome: Outcome | None) -> None:
-        """Take in what came of a row; None when it is in the database already."""
+    def put(self, claimed: Claimed, outcome: Outcome | None) -> bool:
+        """Take in what came of a row; None when it is in the database already.
+
+        False when the row was settled while its task ran: then the outcome is dropped.
+        """
         with self.books:
-            self.running.pop(claimed.pk, None)
-            if outcome is None:
-                return
-            if not self.finished:
-                self.finished_since = time.monotonic()
-            self.finished.append((claimed, outcome))
+            if claimed.pk not in self.settled:
+                self.running.pop(claimed.pk, None)
+                if outcome is None:
+                    self.board.clear([claimed.pk])
+                    return True
+                self.board.end(claimed.pk)
+                if not self.finished:
+                    self.finished_since = time.monotonic()
+                self.finished.append((claimed, outcome))
+                return True
+        self._tell_dropped([claimed])
+        return False
+
+    def settle(self, claimed: Claimed, outcome: Outcome, now: datetime) -> bool:
+        """Store an outcome for a row whose task still runs; False when it has ended."""
+        with self.exchange:
+            if claimed.pk not in self.running:
+                return False
+            kept = task_execs.finish([(claimed, outcome)], self.me.pk, now)
+            with self.books:
+                self.settled.add(claimed.pk)
+                self.running.pop(claimed.pk, None)
+                # It may have ended while its other outcome was on the way.
+                late = [one for one in self.finished if one[0].pk == claimed.pk]
+                for one in late:
+                    self.finished.remove(one)
+                self.board.clear([claimed.pk])
+        if late or not kept:
+            self._tell_dropped([claimed])
+        return True
 
     @property
     def busy(self) -> bool:
@@ -77,7 +109,7 @@ class Hands:
             with self.books:
                 self._handed_in(finished)
                 self.ready.extend(claimed)
-        self._tell_dropped(finished, kept)
+        self._tell_dropped([row for row, _ in finished if row.pk not in kept])
         return len(finished), len(claimed)
 
     def flush(self, now: datetime) -> int:
@@ -89,7 +121,7 @@ class Hands:
             kept = task_execs.finish(finished, self.me.pk, now)
             with self.books:
                 self._handed_in(finished)
-        self._tell_dropped(finished, kept)
+        self._tell_dropped([row for row, _ in finished if row.pk not in kept])
         return len(finished)
 
     def hand_back(self, now: datetime, rows: Sequence[Claimed] | None = None) -> None:
@@ -112,6 +144,7 @@ class Hands:
             with self.books:
                 for row in unstarted:
                     self.running.pop(row.pk, None)
+                self.board.clear(row.pk for row in unstarted)
 
     def reconcile(self, now: datetime) -> int:
         """Hand back rows that are ours in the database and not in hand; return how many.
@@ -153,10 +186,19 @@ class Hands:
         """Forget outcomes that are stored; those that came in since stay."""
         for _ in finished:
             self.finished.popleft()
+        self.board.clear(claimed.pk for claimed, _ in finished)
         self.finished_since = time.monotonic()
 
-    def _tell_dropped(self, finished: Sequence[Finished], kept: set[int]) -> None:
+    def lost(self) -> list[int]:
+        """Return those of the running rows that are not this worker's any more."""
+        running = list(self.running)
+        mine = {row.pk for row in task_execs.owned(self.me.pk)} if running else set()
+        return [pk for pk in running if pk not in mine]
+
+    def _tell_dropped(self, dropped: Sequence[Claimed]) -> None:
         """Tell of outcomes that came too late: their rows were rescued meanwhile."""
-        for claimed, _ in finished:
-            if claimed.pk not in kept:
-                signals.outcome_dropped.send_robust(sender=self.me.label, claimed=claimed)
+        followers = task_execs.followers([claimed.pk for claimed in dropped]) if dropped else {}
+        for claimed in dropped:
+            signals.outcome_dropped.send_robust(
+                sender=self.me.label, claimed=claimed, replaced_by=followers.get(claimed.pk)
+            )

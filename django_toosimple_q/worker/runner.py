@@ -12,6 +12,7 @@ from django_toosimple_q.execution import Claimed, Outcome
 from django_toosimple_q.notify.wakeup import WakeUp
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store import task_execs, workers
+from django_toosimple_q.store.step import queue_connection
 from django_toosimple_q.task import Task
 from django_toosimple_q.worker.batch import BatchSize
 from django_toosimple_q.worker.boundary import Boundary
@@ -34,6 +35,7 @@ class Runner:
 
     def start(self) -> None:
         """Make ready to run."""
+        self.slots[0].connection = queue_connection()
 
     def work(self, go_on: Callable[[], bool]) -> None:
         """Run what is ready, as long as the worker is to go on."""
@@ -56,7 +58,7 @@ class Runner:
     @property
     def cut_off(self) -> int:
         """Return how many calls were cut off."""
-        return sum(slot.cut_off for slot in self.slots)
+        return sum(max(slot.cut_off, slot.lost) for slot in self.slots)
 
     def interrupt(self, reason: str, after_seconds: float = 0) -> None:
         """Cut off what runs after so many seconds."""
@@ -68,22 +70,30 @@ class Runner:
         task = tasks_registry.find(claimed)
         if task is None and self.known_elsewhere(claimed):
             return
-        signals.task_started.send_robust(sender=Task, claimed=claimed)
-        if task is not None and task.atomic:
-            outcome = self.run_atomic(claimed, slot)
-        else:
-            outcome = execute(claimed, self.now, slot, boundary)
-            self.hands.put(claimed, outcome)
+        with slot.occupied(claimed):
+            signals.task_started.send_robust(sender=Task, claimed=claimed)
+            if task is not None and task.atomic:
+                outcome, kept = self.run_atomic(claimed, slot)
+            else:
+                outcome = execute(claimed, self.now, slot, boundary)
+                kept = self.keep(claimed, outcome, slot)
         self.count += 1
-        signals.task_finished.send_robust(sender=Task, claimed=claimed, outcome=outcome)
+        if kept:
+            signals.task_finished.send_robust(sender=Task, claimed=claimed, outcome=outcome)
 
-    def run_atomic(self, claimed: Claimed, slot: Slot) -> Outcome:
+    def run_atomic(self, claimed: Claimed, slot: Slot) -> tuple[Outcome, bool]:
         """Run a call whose effects and outcome are committed together."""
         outcome, written = task_execs.run_atomically(
             lambda: execute(claimed, self.now, slot), claimed, self.hands.me.pk, self.now
         )
-        self.hands.put(claimed, None if written else outcome)
-        return outcome
+        return outcome, self.keep(claimed, None if written else outcome, slot)
+
+    def keep(self, claimed: Claimed, outcome: Outcome | None, slot: Slot) -> bool:
+        """Put an outcome into the hands; False when it is dropped."""
+        if slot.lost:
+            # What was given up on had its connection closed underneath.
+            connections.close_all()
+        return self.hands.put(claimed, outcome)
 
     def known_elsewhere(self, claimed: Claimed) -> bool:
         """Leave a row to a worker that knows its task, if there is one that lives."""
@@ -138,6 +148,7 @@ class Pool(Runner):
 
     def _run(self, slot: ThreadSlot) -> None:
         slot.enter()
+        slot.connection = queue_connection()
         boundary = Boundary()
         try:
             while True:

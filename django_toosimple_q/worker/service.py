@@ -1,4 +1,4 @@
-"""What goes on beside the tasks: beat, look after the others, and act for a busy main thread."""
+"""What goes on beside the tasks, in threads: beat, look, and act for a busy main thread."""
 
 import threading
 import time
@@ -19,11 +19,13 @@ class Service:
 
     def __init__(
         self,
+        name: str,
         beat_seconds: float,
         beat: Callable[[], None],
         relieve: Callable[[], None],
         busy: Callable[[], bool],
     ) -> None:
+        self.name = f"toosimpleq-{name}"
         self.beat_seconds = beat_seconds
         self.beat = beat
         self.relieve = relieve
@@ -35,7 +37,7 @@ class Service:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run the thread while the block runs."""
-        thread = threading.Thread(target=self._run, name="toosimpleq-service", daemon=True)
+        thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         thread.start()
         try:
             yield

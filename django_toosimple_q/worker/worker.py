@@ -16,8 +16,10 @@ from django_toosimple_q.registry import schedules_registry, tasks_registry
 from django_toosimple_q.store import task_execs, workers
 from django_toosimple_q.store.step import queue_connection, queue_family
 from django_toosimple_q.worker import capture, identity
+from django_toosimple_q.worker.board import Board
 from django_toosimple_q.worker.deadline import ThreadSlot
 from django_toosimple_q.worker.hands import Hands
+from django_toosimple_q.worker.last_resort import LastResort
 from django_toosimple_q.worker.maintenance import Maintenance
 from django_toosimple_q.worker.memory import resident_megabytes
 from django_toosimple_q.worker.options import WorkerOptions
@@ -39,12 +41,13 @@ FLUSH_SECONDS = 0.05
 class Worker:
     """One worker. `run` works until it is told to stop; `run_once` is one step of it."""
 
-    def __init__(self, options: WorkerOptions) -> None:
+    def __init__(self, options: WorkerOptions, board: Board | None = None) -> None:
         self.options = options
+        self.board = board or Board()
         self.offset = timedelta(0)
         self.wakeup = WakeUp()
         self.me = WorkerStatus(label=options.resolved_label(), timeout=self.timeout)
-        self.hands = Hands(self.me)
+        self.hands = Hands(self.me, self.board)
         self.runner = self.make_runner()
         self.stop = StopSignals(options.grace, self.runner, self.wakeup)
         self.queues: list[str] = []
@@ -53,7 +56,14 @@ class Worker:
         self.attentive_until = 0.0
         self.fenced = False
         self.told_stopping = False
-        self.service = Service(options.beat, self.beat, self.relieve, lambda: self.hands.busy)
+        self.service = Service(
+            "service", options.beat, self.beat, self.relieve, lambda: self.hands.busy
+        )
+        # A thread that no silent database holds up.
+        self.timekeeper = Service(
+            "time", options.beat / 2, self.board.beat, self.keep_time, lambda: self.hands.busy
+        )
+        self.last_resort = LastResort(self.hands, self.runner, self.stop, self.now, self.leave)
         self.trouble = Trouble()
         self.hints = notify.Hints(self.wakeup)
 
@@ -82,6 +92,7 @@ class Worker:
                     self.hints = notify.listen(self.wakeup, alias, queue_family())
                     stack.callback(self.hints.close)
                     stack.enter_context(self.service.running())
+                    stack.enter_context(self.timekeeper.running())
                 self.runner.start()
                 self.loop()
                 self.runner.finish()
@@ -116,6 +127,7 @@ class Worker:
             wait=None if self.options.inline else self.wakeup.wait,
         )
         self.hands.me = self.me
+        self.board.enter(self.me.pk)
         self.trouble.label = self.me.label
         self.scheduler = Scheduler(
             schedules_registry.for_queue(self.options.queues, self.options.excluded_queues)
@@ -147,8 +159,9 @@ class Worker:
 
     def run_once(self, now: datetime) -> bool:
         """Queue what is scheduled, claim what is next and run it; return whether anything was."""
-        if self.service.crash:
-            raise self.service.crash
+        for beside in (self.service, self.timekeeper):
+            if beside.crash:
+                raise beside.crash
         if self.fenced:
             self.start_over()
         queued = self.scheduler.run_once(now)
@@ -163,6 +176,7 @@ class Worker:
             self.queues = []
         if claimed:
             self.service.nudge()
+            self.timekeeper.nudge()
         self.runner.work(self.goes_on)
         if self.options.inline:
             finished += self.hands.flush(self.now())
@@ -245,6 +259,9 @@ class Worker:
         if not workers.beat(self.me.pk, self.me.incarnation):
             self.fenced = True
             self.wakeup.set()
+            lost = self.hands.lost()
+            if lost and not self.stop.requested:
+                self.stop.interrupt(f"declared dead while paused, task {lost[0]} runs elsewhere")
             return
         self.measure_clock()
         self.maintenance.run_once(self.now())
@@ -261,9 +278,14 @@ class Worker:
             self.hands.flush(self.now())
         if self.hands.ready and self.overstayed(now):
             self.hands.hand_back(self.now())
+
+    def keep_time(self) -> None:
+        """Act on signals and deadlines where the threads of the tasks do not."""
+        self.stop.heed()
         for slot in self.runner.slots:
             if isinstance(slot, ThreadSlot):
                 slot.look()
+        self.last_resort.look()
 
     def overstayed(self, now: float) -> bool:
         """Tell whether every slot is kept by a task that runs long."""
@@ -309,7 +331,8 @@ class Worker:
 
     def verdict(self) -> tuple[int, str]:
         """Return exit code and log of an orderly end."""
-        if self.runner.cut_off:
+        # One that was declared dead has not finished all: 0 would tell its starter to leave it.
+        if self.runner.cut_off or self.fenced:
             return ExitCodes.TERMINATED.value, f"KeyboardInterrupt: {self.stop.reason}"
         return ExitCodes.STOPPED.value, ""
 

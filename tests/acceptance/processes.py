@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from django.db import connection
@@ -93,6 +94,10 @@ class ProcessTests(TransactionTestCase):
             )
         rows = WorkerStatus.objects.exclude(incarnation__in=before)
         return rows.filter(pid=worker.pid).first()
+
+    def queue_limited(self, task, *args, timeout, **settings):
+        """Queue a call with a limit of its own."""
+        return replace(task.task, timeout=timeout, **settings).queue(*args)
 
     def lines(self) -> list[str]:
         """Return what the tasks wrote into the ledger."""

@@ -1,5 +1,6 @@
 """Tasks that real worker processes run in the acceptance tests."""
 
+import ctypes
 import os
 import signal
 import time
@@ -61,6 +62,60 @@ def suicide() -> None:
 @register_task(name="app.second", queue="seconds")
 def second(at: Any = None) -> Any:
     return at
+
+
+@register_task(name="app.stubborn", timeout_grace=0.5)
+def stubborn(seconds: float, path: str, line: str = "stubborn") -> str:
+    """Swallow whatever is to stop it."""
+    ledger(path, f"began {line}")
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            while time.monotonic() < end:
+                time.sleep(0.05)
+        except BaseException as error:
+            ledger(path, f"swallowed {type(error).__name__}")
+    ledger(path, f"ended {line}")
+    return "ended all the same"
+
+
+@register_task(name="app.stubborn_atomic", timeout_grace=0.5, atomic=True)
+def stubborn_atomic(seconds: float, path: str) -> None:
+    Effect.objects.create(key="stubborn")
+    stubborn(seconds, path)
+
+
+@register_task(name="app.deaf", timeout_grace=0.5)
+def deaf(path: str) -> None:
+    """Hang in C code that lets other threads run and comes back for no signal."""
+    ledger(path, "began deaf")
+    libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(128)
+    libc.pthread_mutex_lock(mutex)
+    libc.pthread_mutex_lock(mutex)
+
+
+@register_task(name="app.fork")
+def fork(path: str, raises: bool = False) -> str:
+    """Fork, and come back twice."""
+    child = os.fork()
+    if child == 0:
+        if raises:
+            raise ValueError("in the child")
+        return "child"
+    _, status = os.waitpid(child, 0)
+    ledger(path, f"child exited {os.waitstatus_to_exitcode(status)}")
+    return "parent"
+
+
+@register_task(name="app.terminate_child")
+def terminate_child() -> int:
+    """Start a process and end it by SIGTERM, as multiprocessing does."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    os.kill(child, signal.SIGTERM)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @register_task(name="app.pid")

@@ -83,6 +83,8 @@ class RegisterTaskTests(DefinitionTests):
             {"retry_delay_max": -1},
             {"timeout": 0},
             {"timeout": "1h"},
+            {"timeout_grace": 0},
+            {"timeout_grace": None},
             {"on_interruption": "holt"},
             {"retry_for": (3,)},
             {"expires": 60},

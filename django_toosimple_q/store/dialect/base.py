@@ -123,6 +123,9 @@ class Dialect:
         """Return an expression for the database's clock, read now, and its parameters."""
         return self.clock_sql, []
 
+    def release(self, connection: Any) -> None:
+        """Undo another thread's transaction, where its locks keep every writer waiting."""
+
     def is_transient(self, error: BaseException) -> bool:
         """Tell whether repeating the same transaction is the cure (a deadlock, a lock timeout)."""
         return isinstance(error, OperationalError) and self._code(error) in self.transient_codes

@@ -86,6 +86,12 @@ class SQLite(Dialect):
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
         return moment.replace(tzinfo=UTC) if conf.uses_time_zones() else moment
 
+    def release(self, connection: Any) -> None:
+        # A transaction that has written holds the one write lock until it ends.
+        raw = connection.connection
+        raw.interrupt()
+        raw.close()
+
     def is_transient(self, error: BaseException) -> bool:
         return "locked" in str(error) or "busy" in str(error)
 

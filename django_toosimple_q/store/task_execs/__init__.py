@@ -2,7 +2,15 @@
 
 from django_toosimple_q.store.task_execs.atomic import run_atomically
 from django_toosimple_q.store.task_execs.cancel import cancel, cancelled
-from django_toosimple_q.store.task_execs.claim import Claimant, Waiting, claim, look, owned, wake
+from django_toosimple_q.store.task_execs.claim import (
+    Claimant,
+    Waiting,
+    claim,
+    followers,
+    look,
+    owned,
+    wake,
+)
 from django_toosimple_q.store.task_execs.enqueue import enqueue, enqueue_many, requeue
 from django_toosimple_q.store.task_execs.finish import finish, hand_back, turn_over
 from django_toosimple_q.store.task_execs.prune import count_expired, expired, prune, prune_workers
@@ -19,6 +27,7 @@ __all__ = [
     "enqueue_many",
     "expired",
     "finish",
+    "followers",
     "hand_back",
     "look",
     "orphans",

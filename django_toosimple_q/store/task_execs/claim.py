@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django_toosimple_q.execution import Claimed
+from django_toosimple_q.models import TaskExec
 from django_toosimple_q.store.dialect import Pick, dialect_of
 from django_toosimple_q.store.dialect.base import TABLE
 from django_toosimple_q.store.step import adapt, statement, step
@@ -92,6 +93,13 @@ def owned(connection: Any, worker_id: int) -> list[Claimed]:
             [worker_id],
         )
         return claimed_rows(connection, cursor.fetchall())
+
+
+@statement
+def followers(connection: Any, ids: Sequence[int]) -> dict[int, int | None]:
+    """Return, for each of the rows, the id of the one that it was replaced by."""
+    rows = TaskExec.objects.using(connection.alias).filter(pk__in=ids)
+    return dict(rows.values_list("pk", "replaced_by_id"))
 
 
 def claim_rows(
