@@ -10,7 +10,12 @@ from typing import Any
 from django_toosimple_q.contrib.celery import conf
 from django_toosimple_q.contrib.celery.exceptions import NotSupported
 from django_toosimple_q.contrib.celery.options import expiry, seconds_of
-from django_toosimple_q.exceptions import InvalidDefinition, TaskTimeout, UnknownOption
+from django_toosimple_q.exceptions import (
+    InvalidDefinition,
+    TaskDidNotStop,
+    TaskTimeout,
+    UnknownOption,
+)
 
 # Celery's, accepted: a row in the database already is what they ask for, or has no use for them.
 WITHOUT_EFFECT = frozenset(
@@ -84,10 +89,14 @@ def settings_of(name: str, options: TaskOptions) -> dict[str, Any]:
     queue = options.queue or routed.get("queue") or conf.get("CELERY_TASK_DEFAULT_QUEUE")
     priority = options.priority if options.priority is not None else routed.get("priority")
     soft, hard = options.setting("soft_time_limit"), options.setting("time_limit")
+    if soft is not None and hard is not None and hard <= soft:
+        soft = None  # it is never reached
+    pair = {} if soft is None or hard is None else {"timeout_grace": hard - soft}
     return {
         "queue_name": queue,
         "priority": conf.get("CELERY_TASK_DEFAULT_PRIORITY") if priority is None else priority,
-        "timeout": soft if soft is not None else hard,
+        "timeout": hard if soft is None else soft,
+        **pair,
         "expires": expiry(options.expires),
         # Celery forgets a call that began and was cut off, unless it is acknowledged late.
         "on_interruption": "replace" if options.setting("acks_late") else "hold",
@@ -119,7 +128,9 @@ def retry_settings(name: str, options: TaskOptions, *, hard_only: bool) -> dict[
         "retry_delay_max": int(options.retry_backoff_max) if backoff else delay,
         "retry_jitter": backoff and bool(options.retry_jitter),
         "retry_for": retried,
-        "retry_not_for": (*spared, TaskTimeout) if retried and hard_only else spared,
+        "retry_not_for": (*spared, TaskTimeout if hard_only else TaskDidNotStop)
+        if retried
+        else spared,
     }
 
 

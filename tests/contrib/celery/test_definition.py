@@ -10,7 +10,7 @@ from django_toosimple_q.contrib.celery.exceptions import (
     SoftTimeLimitExceeded,
     TimeLimitExceeded,
 )
-from django_toosimple_q.exceptions import InvalidDefinition, UnknownOption
+from django_toosimple_q.exceptions import InvalidDefinition, TaskDidNotStop, UnknownOption
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.testing import run_queued
 from tests.contrib.celery.cases import CeleryTests
@@ -69,6 +69,19 @@ class DefinitionTests(CeleryTests):
             self.assertEqual(shared_task(fetch).task.timeout, 60)
             self.assertEqual(make(fetch, time_limit=5).task.timeout, 5)
             self.assertEqual(make(fetch, soft_time_limit=5).task.timeout, 5)
+
+    def test_the_hard_limit_beside_a_soft_one_is_how_long_a_task_has_to_stop(self):
+        task = make(fetch, soft_time_limit=60, time_limit=90, autoretry_for=(Exception,)).task
+
+        self.assertEqual((task.timeout, task.timeout_grace), (60, 30))
+        self.assertTrue(task.retries_after(SoftTimeLimitExceeded()))
+        self.assertFalse(task.retries_after(TaskDidNotStop()))
+
+    def test_a_soft_limit_that_is_never_reached_counts_for_nothing(self):
+        task = make(fetch, soft_time_limit=60, time_limit=60, autoretry_for=(Exception,)).task
+
+        self.assertEqual((task.timeout, task.timeout_grace), (60, 5))
+        self.assertFalse(task.retries_after(SoftTimeLimitExceeded()))
 
     def test_the_soft_time_limit_is_raised_inside_the_task(self):
         @shared_task(soft_time_limit=0.05)
