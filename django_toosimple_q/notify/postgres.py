@@ -11,7 +11,10 @@ from django_toosimple_q.notify.base import WORK, Hints, logger
 def send(connection: Any, channel: str) -> None:
     """Notify in a transaction of its own: inside the caller's it would serialise the commits."""
     with connection.cursor() as cursor:
-        cursor.execute(f"NOTIFY {channel}")
+        # Nothing is written, so there is nothing to wait for the disk for.
+        cursor.execute(
+            "SELECT SET_CONFIG('synchronous_commit', 'off', true), PG_NOTIFY(%s, '')", [channel]
+        )
 
 
 class PostgresHints(Hints):

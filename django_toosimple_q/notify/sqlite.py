@@ -7,7 +7,7 @@ from django.db import connections
 
 from django_toosimple_q.notify.base import WORK, Hints
 
-LOOK_EVERY_SECONDS = 0.025
+LOOK_EVERY_SECONDS = 0.05
 
 
 class SqliteHints(Hints):
@@ -32,7 +32,9 @@ class SqliteHints(Hints):
                 return True
 
     def _version(self) -> int:
-        with connections[self.alias].cursor() as cursor:
-            cursor.execute("PRAGMA data_version")
-            version: int = cursor.fetchone()[0]
+        connection = connections[self.alias]
+        connection.ensure_connection()
+        # Twenty times a second: past Django's cursor, which takes ten times as long.
+        with connection.wrap_database_errors:
+            version: int = connection.connection.execute("PRAGMA data_version").fetchone()[0]
             return version
