@@ -62,9 +62,9 @@ def register_task(func: Callable[..., Any] | None = None, /, **options: Any) -> 
 
     Options are those of `Task`: name (default: module.qualname), queue, priority, unique,
     unique_by, retries, retry_delay, retry_delay_max, retry_jitter, retry_for, retry_not_for,
-    timeout, timeout_grace, atomic, on_interruption, expires. Raises `UnknownOption` for any other,
-    `InvalidDefinition` for a value that cannot be right, `DuplicateName` when two functions share
-    a name.
+    timeout, timeout_grace, max_running, rate_limit, atomic, on_interruption, expires. Raises
+    `UnknownOption` for any other, `InvalidDefinition` for a value that cannot be right,
+    `DuplicateName` when two functions share a name.
     """
     _check_options(options, TASK_OPTIONS, "register_task")
 

@@ -33,6 +33,7 @@ class Claimed:
     unique_hash: str
     alone: bool
     timeout: float | None
+    lane: str = ""
     created: datetime | None = None
     # Set from outside while it runs: the worker is to stop, or somebody has cancelled it.
     interrupted: bool = False
@@ -61,6 +62,8 @@ class Outcome:
     next_attempt: NextAttempt | None = None
     # The call was cut off: it runs again at once, at no retry's cost.
     replaced: bool = False
+    # It ran over its timeout, which may have hit the driver of its database in mid-sentence.
+    timed_out: bool = False
 
 
 # The row whose task runs in this context, for those who tell the task about itself.

@@ -1,4 +1,4 @@
-"""The three tables: what is and was queued, what schedules last did, who works."""
+"""The tables: what is and was queued, what schedules last did, who works, and what is held back."""
 
 from datetime import timedelta
 from typing import Any
@@ -87,6 +87,7 @@ class TaskExec(models.Model):
     timeout = models.FloatField(null=True, blank=True, help_text=_("Seconds it may run."))
     expires = models.DateTimeField(null=True, blank=True)
     cancelled = models.DateTimeField(null=True, blank=True)
+    lane = models.CharField(max_length=255, default="", db_default="", editable=False)
     awaited = models.BooleanField(default=False, db_default=False, editable=False)
 
     due = models.DateTimeField(default=timezone.now)
@@ -119,7 +120,9 @@ class TaskExec(models.Model):
         constraints = [SparseUnique("unique_key", name="toosimpleq_unique")]
         indexes = [
             StateIndex(
-                "queue", "-priority", "due", "id", states=["QUEUED"], name="toosimpleq_claim"
+                *("queue", "lane", "-priority", "due", "id"),
+                states=["QUEUED"],
+                name="toosimpleq_claim",
             ),
             StateIndex("due", states=["SLEEPING"], name="toosimpleq_wake"),
             StateIndex("worker", states=["PROCESSING"], name="toosimpleq_rescue"),
@@ -279,3 +282,44 @@ class WorkerStatus(models.Model):
     def icon(self) -> str:
         """Return one character that stands for the state."""
         return self.ICONS[self.States(self.state)]
+
+
+class QueueStatus(models.Model):
+    """A queue by its name, paused or not. One without a row is not paused."""
+
+    class States(models.TextChoices):
+        ACTIVE = "ACTIVE", _("Active")
+        PAUSED = "PAUSED", _("Paused")
+
+    ICONS = {States.ACTIVE: "🟢", States.PAUSED: "⏸️"}
+
+    name = models.CharField(max_length=255, primary_key=True)
+    paused = models.DateTimeField(null=True, blank=True, help_text=_("Since when it is paused."))
+
+    class Meta:
+        verbose_name = _("Queue")
+        verbose_name_plural = _("Queues")
+        permissions = [("pause_queuestatus", "Can pause and resume queues")]
+
+    def __str__(self) -> str:
+        return f"{self.name} [{self.state}]"
+
+    @property
+    def state(self) -> str:
+        """Return the state."""
+        return self.States.ACTIVE if self.paused is None else self.States.PAUSED
+
+    @property
+    def icon(self) -> str:
+        """Return one character that stands for the state."""
+        return self.ICONS[self.States(self.state)]
+
+
+class Lane(models.Model):
+    """A limited task's row to lock while its calls are claimed; see store/lanes.py."""
+
+    name = models.CharField(max_length=255, primary_key=True)
+    used_until = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from django_toosimple_q import conf
 from django_toosimple_q.exceptions import InvalidArguments, InvalidDefinition, InvalidDue
+from django_toosimple_q.limits import Rate
 
 if TYPE_CHECKING:
     from django_toosimple_q.models import TaskExec
@@ -29,8 +30,10 @@ class Task(Generic[P, R]):
 
     priority: larger numbers run first. retries: further attempts after a failure, -1 for ever.
     retry_delay, retry_delay_max, timeout: seconds. timeout_grace: seconds that a task which overran
-    its timeout has to stop. retry_for, retry_not_for: exception types that are, or are not,
-    retried. expires: how long a call may wait before it is dropped.
+    its timeout has to stop. max_running: how many calls may run at once, over all workers.
+    rate_limit: how many calls may start in a stretch of time, such as "10/m", over all workers.
+    retry_for, retry_not_for: exception types that are, or are not, retried. expires: how long a
+    call may wait before it is dropped.
     """
 
     func: Callable[P, R]
@@ -47,17 +50,22 @@ class Task(Generic[P, R]):
     retry_not_for: tuple[type[BaseException], ...] = ()
     timeout: float | None = None
     timeout_grace: float = 5
+    max_running: int | None = None
+    rate_limit: str | None = None
     atomic: bool = False
     on_interruption: Literal["replace", "hold"] = "replace"
     expires: datetime | timedelta | None = None
     due: datetime | None = None
     signature: inspect.Signature = field(init=False, repr=False)
     is_async: bool = field(init=False, repr=False)
+    rate: Rate | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_definition(self)
         object.__setattr__(self, "signature", inspect.signature(self.func))
         object.__setattr__(self, "is_async", iscoroutinefunction(self.func))
+        rate = None if self.rate_limit is None else Rate.parse(self.rate_limit)
+        object.__setattr__(self, "rate", rate)
 
     @property
     def place(self) -> str:
@@ -70,6 +78,11 @@ class Task(Generic[P, R]):
     def claimed_alone(self) -> bool:
         """Tell whether a call is claimed by itself, so that a claimed one has really begun."""
         return self.unique or self.on_interruption == "hold"
+
+    @property
+    def lane(self) -> str:
+        """Return where calls wait within their queue: a limited task has a lane of its own."""
+        return self.name if self.max_running is not None or self.rate_limit is not None else ""
 
     def using(
         self,
@@ -192,6 +205,15 @@ def check_definition(task: Task[Any, Any]) -> None:
         raise _wrong(task, "timeout", "Use a number of seconds above 0, or None for no limit.")
     if not (_is_number(task.timeout_grace) and task.timeout_grace > 0):
         raise _wrong(task, "timeout_grace", "Use a number of seconds above 0.")
+    if task.max_running is not None:
+        check_integer(task, "max_running")
+        if task.max_running < 1:
+            raise _wrong(task, "max_running", "Use 1 or more, or None for no limit.")
+    if task.rate_limit is not None:
+        try:
+            Rate.parse(task.rate_limit)
+        except ValueError as error:
+            raise _wrong(task, "rate_limit", str(error)) from error
     if task.on_interruption not in ON_INTERRUPTION:
         raise _wrong(task, "on_interruption", 'Use "replace" or "hold".')
     for option in ("retry_for", "retry_not_for"):

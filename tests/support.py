@@ -52,8 +52,9 @@ def identity(incarnation="i", host="h", pid=1):
 
 def claim(claimant, limit=100, now=NOW, queues=None, skipped_names=()):
     """Claim from the queues that wait, as a worker does."""
-    queues = task_execs.look().queues if queues is None else queues
-    return task_execs.claim(claimant, queues, limit, now, skipped_names)
+    waiting = task_execs.look(now).places
+    places = [place for place in waiting if queues is None or place.queue in queues]
+    return task_execs.claim(claimant, places, limit, now, skipped_names)
 
 
 def reload(row):

@@ -1,7 +1,8 @@
-"""The three tables in Django's admin: read-only, with one permitted action for each way to act."""
+"""The tables in Django's admin: read-only, with one permitted action for each way to act."""
 
+from django_toosimple_q.admin.queue_statuses import QueueStatusAdmin
 from django_toosimple_q.admin.schedule_execs import ScheduleExecAdmin
 from django_toosimple_q.admin.task_execs import TaskExecAdmin
 from django_toosimple_q.admin.worker_statuses import WorkerStatusAdmin
 
-__all__ = ["ScheduleExecAdmin", "TaskExecAdmin", "WorkerStatusAdmin"]
+__all__ = ["QueueStatusAdmin", "ScheduleExecAdmin", "TaskExecAdmin", "WorkerStatusAdmin"]

@@ -1,4 +1,4 @@
-"""What the three pages share: rows are looked at, not edited, and acted on by permission."""
+"""What the pages share: rows are looked at, not edited, and acted on by permission."""
 
 import logging
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class ReadOnlyAdmin(ModelAdmin):
     empty_value_display = markup.NOTHING
     list_per_page = 50
     list_max_show_all = 200
-    ordering = ("-id",)
+    ordering = ("-pk",)
     paginator = BoundedPaginator
     show_facets = ShowFacets.NEVER
     show_full_result_count = False

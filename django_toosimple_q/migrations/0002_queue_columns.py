@@ -46,6 +46,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="taskexec",
+            name="lane",
+            field=models.CharField(db_default="", default="", editable=False, max_length=255),
+        ),
+        migrations.AddField(
+            model_name="taskexec",
             name="priority",
             field=models.IntegerField(
                 db_default=0, default=0, help_text="Larger numbers run first."
@@ -214,7 +219,9 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="taskexec",
             index=django_toosimple_q.indexes.StateIndex(
-                "queue", "-priority", "due", "id", name="toosimpleq_claim", states=["QUEUED"]
+                *("queue", "lane", "-priority", "due", "id"),
+                name="toosimpleq_claim",
+                states=["QUEUED"],
             ),
         ),
         migrations.AddIndex(
@@ -247,5 +254,29 @@ class Migration(migrations.Migration):
             constraint=django_toosimple_q.indexes.SparseUnique(
                 "unique_key", name="toosimpleq_unique"
             ),
+        ),
+        migrations.CreateModel(
+            name="QueueStatus",
+            fields=[
+                ("name", models.CharField(max_length=255, primary_key=True, serialize=False)),
+                (
+                    "paused",
+                    models.DateTimeField(
+                        blank=True, help_text="Since when it is paused.", null=True
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "Queue",
+                "verbose_name_plural": "Queues",
+                "permissions": [("pause_queuestatus", "Can pause and resume queues")],
+            },
+        ),
+        migrations.CreateModel(
+            name="Lane",
+            fields=[
+                ("name", models.CharField(max_length=255, primary_key=True, serialize=False)),
+                ("used_until", models.DateTimeField(null=True)),
+            ],
         ),
     ]

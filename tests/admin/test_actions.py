@@ -2,9 +2,11 @@
 
 from django.contrib.admin.models import CHANGE, LogEntry
 
-from django_toosimple_q.models import ScheduleExec, TaskExec, WorkerStatus
+from django_toosimple_q import queues
+from django_toosimple_q.models import QueueStatus, ScheduleExec, TaskExec, WorkerStatus
 from django_toosimple_q.registry import schedules_registry
 from django_toosimple_q.schedule import Schedule
+from django_toosimple_q.store import queues as store_queues
 from tests.admin.pages import AdminTestCase, list_url, messages_of, row_url
 from tests.support import States, make_task, make_worker, reload
 
@@ -217,3 +219,46 @@ class ReadOnlyTests(AdminTestCase):
 
 def reload_schedule(row):
     return ScheduleExec.objects.get(pk=row.pk)
+
+
+class PauseTests(AdminTestCase):
+    def setUp(self):
+        super().setUp()
+        make_task("send", queue="mail").queue()
+        store_queues.note(["mail", "<b>bold</b>"])
+        self.row = QueueStatus.objects.get(name="mail")
+
+    def test_a_queue_is_paused_and_resumed_and_both_are_noted(self):
+        response = self.act("action_pause", self.row)
+
+        self.assertEqual(messages_of(response), ["Queue mail is paused."])
+        self.assertEqual(list(queues.paused()), ["mail"])
+
+        response = self.act("action_resume", self.row)
+
+        self.assertEqual(messages_of(response), ["Queue mail goes on."])
+        self.assertEqual(queues.paused(), {})
+        notes = [entry.change_message for entry in LogEntry.objects.order_by("pk")]
+        self.assertEqual(notes, ["Paused.", "Resumed."])
+
+    def test_without_the_permission_nothing_changes(self):
+        self.log_in_with("view_queuestatus")
+
+        with self.assertLogs("toosimpleq", "WARNING"):
+            self.assertEqual(self.act("action_pause", self.row).status_code, 403)
+
+        self.assertEqual(queues.paused(), {})
+
+    def test_the_list_shows_what_waits_and_which_tasks_it_holds(self):
+        response = self.list_page(QueueStatus)
+
+        url = f"{list_url(TaskExec)}?state__exact=QUEUED&amp;queue=mail"
+        self.assertContains(response, f'<a href="{url}">1</a>')
+        self.assertContains(response, "send")
+        self.assertContains(response, "&lt;b&gt;bold&lt;/b&gt;")
+        self.assertNotContains(response, "<b>bold</b>")
+        self.assertEqual(self.client.get(url.replace("&amp;", "&")).status_code, 200)
+
+    def test_a_queue_s_page_opens(self):
+        for row in QueueStatus.objects.all():
+            self.assertContains(self.row_page(row), "Active")

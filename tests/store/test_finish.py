@@ -8,6 +8,7 @@ from django_toosimple_q.models import TaskExec
 from django_toosimple_q.retry import NextAttempt
 from django_toosimple_q.store import task_execs, workers
 from django_toosimple_q.store.dialect import dialect_of
+from django_toosimple_q.store.task_execs import Place
 from django_toosimple_q.worker.executor import store_result
 from tests.support import (
     NOW,
@@ -195,7 +196,7 @@ class TurnOverTests(TestCase):
         first = claim(self.me, limit=1)
 
         kept, claimed = task_execs.turn_over(
-            [(first[0], Outcome("SUCCEEDED", NOW, NOW))], self.me, ["default"], 10, NOW
+            [(first[0], Outcome("SUCCEEDED", NOW, NOW))], self.me, [Place("default")], 10, NOW
         )
 
         self.assertEqual(kept, {first[0].pk})

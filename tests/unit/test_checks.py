@@ -1,11 +1,11 @@
 from django.core.checks import run_checks
-from django.test import SimpleTestCase, override_settings
+from django.test import TestCase, override_settings
 
 from django_toosimple_q.decorators import schedule_task
 from tests.support import isolate_registries, make_task
 
 
-class CheckTests(SimpleTestCase):
+class CheckTests(TestCase):  # Django's own checks ask the database what it can
     def setUp(self):
         isolate_registries(self)
 

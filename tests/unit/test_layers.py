@@ -11,9 +11,9 @@ ROOT = Path(django_toosimple_q.__file__).parent
 PACKAGE = "django_toosimple_q"
 
 LAYERS = [
-    {"cron", "retry", "exceptions", "signals", "conf", "unique"},
+    {"cron", "retry", "exceptions", "signals", "conf", "unique", "limits"},
     {"task", "schedule", "registry", "decorators"},
-    {"payload", "execution", "fields", "indexes", "models", "store", "notify", "waiting"},
+    {"payload", "execution", "fields", "indexes", "models", "store", "notify", "waiting", "queues"},
     {"log", "metrics"},
     {"worker"},
     {"management", "admin", "checks", "testing", "contrib", "apps", "migrations"},

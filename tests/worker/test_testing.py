@@ -35,6 +35,11 @@ class HelperTests(TestCase):
         self.assertEqual(run_queued("other"), [])
         self.assertEqual(len(run_queued("default")), 1)
 
+    def test_run_queued_runs_what_a_limit_would_keep_waiting(self):
+        make_task("rare", rate_limit="1/d", max_running=1).queue_many(range(3))
+
+        self.assertEqual([row.state for row in run_queued()], ["SUCCEEDED"] * 3)
+
     def test_assert_queued_compares_calls_as_the_task_receives_them(self):
         row = self.task.queue(1)
 

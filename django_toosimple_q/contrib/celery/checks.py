@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, Info, Warning, register
+from django.core.checks import CheckMessage, Error, Info, register
 
 from django_toosimple_q.contrib.celery import beat, canvas, conf
 
@@ -17,22 +17,6 @@ def check_beat_schedule(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             id="toosimpleq.E150",
         )
         for name, problem in beat.problems.items()
-    ]
-
-
-@register
-def check_rate_limits(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Find tasks that were held back by a rate limit and are no longer."""
-    return [
-        Warning(
-            f"task {task.name!r} has rate_limit={task.options.rate_limit!r}, "
-            "which is not kept here.",
-            hint="Give it a queue of its own, worked by one worker.",
-            obj=task.task.place,
-            id="toosimpleq.W150",
-        )
-        for task in canvas.tasks().values()
-        if task.options.rate_limit
     ]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from math import ceil
 from typing import Any
 
@@ -16,6 +17,7 @@ from django_toosimple_q.exceptions import (
     TaskTimeout,
     UnknownOption,
 )
+from django_toosimple_q.limits import UNITS
 
 # Celery's, accepted: a row in the database already is what they ask for, or has no use for them.
 WITHOUT_EFFECT = frozenset(
@@ -61,10 +63,10 @@ class TaskOptions:
     ignore_result: bool | None = None
     acks_late: bool | None = None
 
-    def setting(self, name: str) -> Any:
+    def setting(self, name: str, default: str | None = None) -> Any:
         """Return an option, or what CELERY_TASK_… has for it."""
         value = getattr(self, name)
-        return conf.get(f"CELERY_TASK_{name.upper()}") if value is None else value
+        return conf.get(f"CELERY_TASK_{default or name.upper()}") if value is None else value
 
 
 NAMES = frozenset(one.name for one in fields(TaskOptions))
@@ -97,6 +99,7 @@ def settings_of(name: str, options: TaskOptions) -> dict[str, Any]:
         "priority": conf.get("CELERY_TASK_DEFAULT_PRIORITY") if priority is None else priority,
         "timeout": hard if soft is None else soft,
         **pair,
+        "rate_limit": rate(name, options.setting("rate_limit", "DEFAULT_RATE_LIMIT")),
         "expires": expiry(options.expires),
         # Celery forgets a call that began and was cut off, unless it is acknowledged late.
         "on_interruption": "replace" if options.setting("acks_late") else "hold",
@@ -144,6 +147,23 @@ def retries_in_all(name: str, limit: Any) -> int:
             "Use 0 or more, or None to retry for ever."
         )
     return limit
+
+
+def rate(name: str, given: Any) -> str | None:
+    """Return a rate in this queue's form: a number is per second, and may be a fraction."""
+    count, _, unit = str(given or 0).partition("/")
+    try:
+        per_second = Fraction(count) / UNITS[unit or "s"]
+    except (ValueError, KeyError) as error:
+        raise InvalidDefinition(
+            f'task {name!r}: rate_limit cannot be {given!r}. Use a text such as "10/m".'
+        ) from error
+    if per_second <= 0:
+        return None
+    counts = {unit: per_second * seconds for unit, seconds in UNITS.items()}
+    whole = [unit for unit, count in counts.items() if count.denominator == 1]
+    unit = unit if unit in whole else (whole or ["d"])[0]
+    return f"{max(1, int(counts[unit]))}/{unit}"
 
 
 def types(name: str, option: str, given: Any) -> tuple[type[BaseException], ...]:

@@ -1,6 +1,6 @@
 """What the store asks of a database, in the SQL that SQLite and PostgreSQL share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -8,6 +8,10 @@ from django.db import DatabaseError, InterfaceError, OperationalError, transacti
 
 TABLE = "toosimpleq_taskexec"
 WORKERS = "toosimpleq_workerstatus"
+QUEUES = "toosimpleq_queuestatus"
+
+# In the words of the index of ended rows: SQLite reads it for no others.
+ENDED = "state IN ('SUCCEEDED', 'INTERRUPTED', 'FAILED', 'INVALID')"
 
 # A worker that was declared dead while it was paused may not claim under its old name.
 ALIVE = (
@@ -16,10 +20,17 @@ ALIVE = (
 )
 
 
-class Pick(NamedTuple):
-    """Which waiting rows to claim, and for whom."""
+class Place(NamedTuple):
+    """Where rows wait: a queue, and in it the lane of a limited task ("" for all others)."""
 
-    queues: Sequence[str]
+    queue: str
+    lane: str = ""
+
+
+class Pick(NamedTuple):
+    """Which waiting rows to claim, and for whom: of each place at most so many, `limit` in all."""
+
+    places: Mapping[Place, int]
     limit: int
     skipped_names: Sequence[str]
     worker_id: int
@@ -34,9 +45,14 @@ class Dialect:
     clock_sql = "CURRENT_TIMESTAMP"
     least, greatest = "LEAST", "GREATEST"
     skip_locked = ""
+    claim_hint = ""
     # How long a transaction that could not begin is repeated, whatever the number of attempts.
     patience_seconds = 0.0
     transient_codes: frozenset[Any] = frozenset()
+    # What a migration does to the task table beside its columns and indexes.
+    table_settings: tuple[str, ...] = ()
+    # The database answers and takes no writes: it is read-only, or its disk is full.
+    refusal_codes: frozenset[Any] = frozenset()
 
     @contextmanager
     def transaction(self, connection: Any) -> Iterator[None]:
@@ -80,6 +96,36 @@ class Dialect:
             for (pk, stored), row in zip(returned, rows, strict=True)
         ]
 
+    def look(self, connection: Any) -> tuple[list[Place], Any]:
+        """Return the places where rows are QUEUED, but for paused queues, and the first due.
+
+        One probe of an index for each place, however many rows wait there.
+        """
+        # All queue names are beyond ""; without a condition SQLite would not read the index.
+        start, lane, queue = (
+            f"SELECT * FROM (SELECT queue, lane FROM {TABLE}{self.claim_hint}"
+            f" WHERE state = 'QUEUED' AND {beyond} ORDER BY queue, lane LIMIT 1) AS first"
+            for beyond in ("queue > ''", "queue = %s AND lane > %s", "queue > %s")
+        )
+        places: list[Place] = []
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT queue, lane, (SELECT MIN(due) FROM {TABLE} WHERE state = 'SLEEPING')"
+                f" FROM (SELECT 1) AS one LEFT JOIN ({start}) AS start ON 1 = 1"
+            )
+            *found, next_due = cursor.fetchone()
+            while found and found[0] is not None:
+                places.append(Place(*found))
+                cursor.execute(
+                    f"{lane} UNION ALL {queue} ORDER BY queue, lane LIMIT 1", [*found, found[0]]
+                )
+                found = cursor.fetchone()
+            if places:
+                cursor.execute(f"SELECT name FROM {QUEUES} WHERE paused IS NOT NULL")
+                paused = {name for (name,) in cursor.fetchall()}
+                places = [place for place in places if place.queue not in paused]
+        return places, self.moment(next_due)
+
     def claim(
         self, connection: Any, columns: Sequence[str], pick: Pick, started: Any
     ) -> list[tuple[Any, ...]]:
@@ -104,12 +150,22 @@ class Dialect:
         raise NotImplementedError  # pragma: no cover
 
     def lock_rows(
-        self, connection: Any, columns: Sequence[str], where: str, params: Sequence[Any], limit: int
+        self,
+        connection: Any,
+        columns: Sequence[str],
+        where: str,
+        params: Sequence[Any],
+        limit: int,
+        *,
+        order: str = "id",
     ) -> list[tuple[Any, ...]]:
-        """Lock the first rows (by id) that `where` finds and nobody else has locked."""
+        """Lock the first rows that `where` finds and nobody else has locked.
+
+        `order` is the column of an index where `where` may find a million of them.
+        """
         sql = (
             f"SELECT {', '.join(columns)} FROM {TABLE} WHERE {where}"
-            f" ORDER BY id LIMIT %s{self.skip_locked}"
+            f" ORDER BY {order} LIMIT %s{self.skip_locked}"
         )
         with connection.cursor() as cursor:
             cursor.execute(sql, [*params, limit])
@@ -132,7 +188,11 @@ class Dialect:
 
     def is_lost(self, error: BaseException) -> bool:
         """Tell whether the database is out of reach, so that waiting is the cure."""
-        return isinstance(error, OperationalError | InterfaceError)
+        return isinstance(error, OperationalError | InterfaceError) or self.is_refusal(error)
+
+    def is_refusal(self, error: BaseException) -> bool:
+        """Tell whether the database answers and takes no writes from anybody."""
+        return isinstance(error, DatabaseError) and self._code(error) in self.refusal_codes
 
     def is_data_error(self, error: BaseException) -> bool:
         """Tell whether the database refused a value, so that the same row fails again."""

@@ -5,7 +5,7 @@ from datetime import UTC
 from typing import Any
 
 from django_toosimple_q import conf
-from django_toosimple_q.store.dialect.base import ALIVE, TABLE, Dialect, Pick
+from django_toosimple_q.store.dialect.base import ALIVE, TABLE, Dialect, Pick, Place
 
 
 class MySQL(Dialect):
@@ -13,8 +13,11 @@ class MySQL(Dialect):
     # CURRENT_TIMESTAMP is the session's time zone; Django stores UTC.
     clock_sql = "UTC_TIMESTAMP(6)"
     skip_locked = " FOR UPDATE SKIP LOCKED"
+    claim_hint = " FORCE INDEX (toosimpleq_claim)"
     # Deadlock, lock wait timeout.
     transient_codes = frozenset({1213, 1205})
+    # Disk full, read-only table, table full, --read-only, read-only transaction.
+    refusal_codes = frozenset({1021, 1036, 1114, 1290, 1792})
 
     def insert(
         self, connection: Any, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, merge: bool
@@ -30,15 +33,18 @@ class MySQL(Dialect):
         with connection.cursor() as cursor:
             for row in rows:
                 cursor.execute(sql, row)
-                # 1 row: inserted; 2 or 0: the waiting one was changed or stayed as it was.
-                inserted.append((cursor.lastrowid, cursor.rowcount == 1))
+                # Django has the server count rows that it found: one that waited already and
+                # stayed as it was counts like a new one.
+                inserted.append((cursor.lastrowid, not merge))
         return inserted
 
     def claim(
         self, connection: Any, columns: Sequence[str], pick: Pick, started: Any
     ) -> list[tuple[Any, ...]]:
         locked = [
-            row for queue in pick.queues for row in self._lock(connection, columns, pick, queue)
+            row
+            for place, room in pick.places.items()
+            for row in self._lock(connection, columns, pick, place, room)
         ]
         # Each starts with alone, priority, due, id.
         locked.sort(key=lambda row: (-row[1], row[2], row[3]))
@@ -63,19 +69,19 @@ class MySQL(Dialect):
         return [row[4:] for row in picked]
 
     def _lock(
-        self, connection: Any, columns: Sequence[str], pick: Pick, queue: str
+        self, connection: Any, columns: Sequence[str], pick: Pick, place: Place, room: int
     ) -> list[tuple[Any, ...]]:
         marks = ", ".join(["%s"] * len(pick.skipped_names))
         skipped = f" AND task_name NOT IN ({marks})" if pick.skipped_names else ""
         # InnoDB locks what it reads, not what it returns: the order must come from the index, or
-        # every waiting row is locked to sort them; hence one query for each queue.
+        # every waiting row is locked to sort them; hence one query for each place.
         sql = (
-            f"SELECT alone, priority, due, id, {', '.join(columns)} FROM {TABLE}"
-            f" FORCE INDEX (toosimpleq_claim) WHERE state = 'QUEUED' AND queue = %s{skipped}"
-            f" ORDER BY priority DESC, due, id LIMIT %s{self.skip_locked}"
+            f"SELECT alone, priority, due, id, {', '.join(columns)} FROM {TABLE}{self.claim_hint}"
+            " WHERE state = 'QUEUED' AND queue = %s AND lane = %s"
+            f"{skipped} ORDER BY priority DESC, due, id LIMIT %s{self.skip_locked}"
         )
         with connection.cursor() as cursor:
-            cursor.execute(sql, [queue, *pick.skipped_names, pick.limit])
+            cursor.execute(sql, [*place, *pick.skipped_names, room])
             return list(cursor.fetchall())
 
     def update_rows(

@@ -36,19 +36,19 @@ class SQLite(Dialect):
     ) -> list[tuple[Any, ...]]:
         marks = ", ".join(["%s"] * len(pick.skipped_names))
         skipped = f" AND task_name NOT IN ({marks})" if pick.skipped_names else ""
-        one_queue = (
+        one_place = (
             f"SELECT * FROM (SELECT id, priority, due, alone FROM {TABLE} WHERE state = 'QUEUED'"
-            f" AND queue = %s{skipped} ORDER BY priority DESC, due, id LIMIT %s)"
+            f" AND queue = %s AND lane = %s{skipped} ORDER BY priority DESC, due, id LIMIT %s)"
         )
-        waiting = " UNION ALL ".join([one_queue] * len(pick.queues))
+        waiting = " UNION ALL ".join([one_place] * len(pick.places))
         sql = (
             f"UPDATE {TABLE} SET state = 'PROCESSING', worker_id = %s, unique_key = NULL,"
             f" started = %s WHERE id IN ({ranked(waiting)}) AND {ALIVE}"
             f" RETURNING {', '.join(columns)}"
         )
         params: list[Any] = [pick.worker_id, started]
-        for queue in pick.queues:
-            params += [queue, *pick.skipped_names, pick.limit]
+        for place, room in pick.places.items():
+            params += [*place, *pick.skipped_names, room]
         params += [pick.limit, pick.worker_id, pick.incarnation]
         with connection.cursor() as cursor:
             cursor.execute(sql, params)
@@ -94,6 +94,9 @@ class SQLite(Dialect):
 
     def is_transient(self, error: BaseException) -> bool:
         return "locked" in str(error) or "busy" in str(error)
+
+    def is_refusal(self, error: BaseException) -> bool:
+        return "readonly" in str(error) or "is full" in str(error)
 
     def _same_moment(self, stored: Any, sent: Any) -> bool:
         return str(stored) == str(sent)

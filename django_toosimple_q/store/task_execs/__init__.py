@@ -1,5 +1,6 @@
 """The life of a TaskExec row, from enqueue to prune; each function is one transaction step."""
 
+from django_toosimple_q.store.dialect.base import Place
 from django_toosimple_q.store.task_execs.atomic import run_atomically
 from django_toosimple_q.store.task_execs.cancel import cancel, cancelled
 from django_toosimple_q.store.task_execs.claim import (
@@ -15,9 +16,12 @@ from django_toosimple_q.store.task_execs.enqueue import enqueue, enqueue_many, r
 from django_toosimple_q.store.task_execs.finish import finish, hand_back, turn_over
 from django_toosimple_q.store.task_execs.prune import count_expired, expired, prune, prune_workers
 from django_toosimple_q.store.task_execs.rescue import orphans, rescue, rescue_orphans, revive
+from django_toosimple_q.store.task_execs.settle import Settlement, settle
 
 __all__ = [
     "Claimant",
+    "Place",
+    "Settlement",
     "Waiting",
     "cancel",
     "cancelled",
@@ -39,6 +43,7 @@ __all__ = [
     "rescue_orphans",
     "revive",
     "run_atomically",
+    "settle",
     "turn_over",
     "wake",
 ]

@@ -1,19 +1,21 @@
 """Move waiting rows to a worker: look at what waits, wake what is due, claim what is next."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from django_toosimple_q.execution import Claimed
 from django_toosimple_q.models import TaskExec
+from django_toosimple_q.store import lanes
 from django_toosimple_q.store.dialect import Pick, dialect_of
-from django_toosimple_q.store.dialect.base import TABLE
+from django_toosimple_q.store.dialect.base import TABLE, Place
 from django_toosimple_q.store.step import adapt, statement, step
 
 COLUMNS = (
     *("id", "task_name", "args", "kwargs", "queue", "priority", "retries", "retry_delay", "due"),
     *("expires", "attempt", "root_id", "deaths", "unique_hash", "alone", "timeout"),
-    "created",
+    *("lane", "created"),
 )
 WAKE_BATCH = 1000
 
@@ -26,34 +28,38 @@ class Claimant(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """What waits: the queues with rows to claim, and when the next sleeping row is due."""
+    """What waits: where there are rows to claim, and when there will be.
 
-    queues: list[str]
+    next_due: when the next sleeping row is due. next_open: when the next limited task may start
+    again that may not now; its place is left out, as are those of paused queues.
+    """
+
+    places: list[Place]
     next_due: datetime | None
+    next_open: datetime | None
 
 
 @statement
-def look(connection: Any) -> Waiting:
-    """Return what waits, by one probe of an index for each queue."""
-    sql = (
-        "WITH RECURSIVE waiting(queue) AS ("
-        f"SELECT MIN(queue) FROM {TABLE} WHERE state = 'QUEUED' UNION ALL"
-        f" SELECT (SELECT MIN(t.queue) FROM {TABLE} t WHERE t.state = 'QUEUED'"
-        " AND t.queue > waiting.queue) FROM waiting WHERE waiting.queue IS NOT NULL)"
-        f" SELECT queue, (SELECT MIN(due) FROM {TABLE} WHERE state = 'SLEEPING') FROM waiting"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        rows = cursor.fetchall()
-    next_due = dialect_of(connection).moment(rows[0][1])
-    return Waiting([queue for queue, _ in rows if queue is not None], next_due)
+def look(connection: Any, now: datetime) -> Waiting:
+    """Return what waits, by one probe of an index for each queue and for each lane in it."""
+    places, next_due = dialect_of(connection).look(connection)
+    names = {place.lane for place in places if place.lane}
+    if not names:
+        return Waiting(places, next_due, None)
+    rooms, next_open = lanes.openings(connection, names, now)
+    return Waiting([one for one in places if rooms.get(one.lane, 1)], next_due, next_open)
 
 
 @step
 def wake(connection: Any, now: datetime) -> int:
     """Make SLEEPING rows that are due QUEUED, a batch at most; return how many."""
     locked = dialect_of(connection).lock_rows(
-        connection, ["id"], "state = 'SLEEPING' AND due <= %s", [adapt(connection, now)], WAKE_BATCH
+        connection,
+        ["id"],
+        "state = 'SLEEPING' AND due <= %s",
+        [adapt(connection, now)],
+        WAKE_BATCH,
+        order="due",
     )
     if not locked:
         return 0
@@ -70,17 +76,17 @@ def wake(connection: Any, now: datetime) -> int:
 def claim(
     connection: Any,
     claimant: Claimant,
-    queues: Sequence[str],
+    places: Sequence[Place],
     limit: int,
     now: datetime,
     skipped_names: Sequence[str] = (),
 ) -> list[Claimed]:
-    """Make at most `limit` QUEUED rows of these queues PROCESSING, ours, and return them in order.
+    """Make at most `limit` QUEUED rows of these places PROCESSING, ours, and return them in order.
 
-    Larger priority first, then earlier due, then id. Nothing is claimed for a worker that was
-    declared dead.
+    Larger priority first, then earlier due, then id; of a limited task no more than may start now.
+    Nothing is claimed for a worker that was declared dead.
     """
-    return claim_rows(connection, claimant, queues, limit, now, skipped_names)
+    return claim_rows(connection, claimant, places, limit, now, skipped_names)
 
 
 @statement
@@ -105,18 +111,22 @@ def followers(connection: Any, ids: Sequence[int]) -> dict[int, int | None]:
 def claim_rows(
     connection: Any,
     claimant: Claimant,
-    queues: Sequence[str],
+    places: Sequence[Place],
     limit: int,
     now: datetime,
     skipped_names: Sequence[str] = (),
 ) -> list[Claimed]:
     """Claim inside the caller's transaction; see `claim`."""
-    if not queues or limit < 1:
+    names = {place.lane for place in places if place.lane}
+    rooms = lanes.lock(connection, names, now) if names and limit else {}
+    shares = lanes.share(places, rooms, limit)
+    if not shares:
         return []
-    dialect = dialect_of(connection)
-    pick = Pick(queues, limit, skipped_names, *claimant)
-    rows = dialect.claim(connection, COLUMNS, pick, adapt(connection, now))
+    pick = Pick(shares, limit, skipped_names, *claimant)
+    rows = dialect_of(connection).claim(connection, COLUMNS, pick, adapt(connection, now))
     claimed = claimed_rows(connection, rows)
+    if names:
+        lanes.use(connection, Counter(row.lane for row in claimed if row.lane), now)
     claimed.sort(key=lambda row: (-row.priority, row.due, row.pk))
     return claimed
 

@@ -22,7 +22,7 @@ States = TaskExec.States
 COLUMNS = (
     *("task_name", "args", "kwargs", "queue", "priority", "retries", "retry_delay", "due"),
     *("created", "state", "attempt", "root_id", "deaths", "unique_key", "unique_hash", "alone"),
-    *("timeout", "expires", "stdout", "stderr"),
+    *("timeout", "expires", "lane", "stdout", "stderr"),
 )
 DATETIMES = frozenset({"due", "created", "expires"})
 FIELDS = [field.attname for field in TaskExec._meta.concrete_fields]
@@ -96,6 +96,7 @@ def _requeue(connection: Any, old: TaskExec, now: datetime) -> TaskExec:
         unique_key=old.unique_hash or None,
         alone=task.claimed_alone if task else bool(old.unique_hash),
         timeout=old.timeout,
+        lane=task.lane if task else old.lane,
     )
     return _insert(connection, [row])[0]
 
@@ -145,6 +146,7 @@ def new_row(
         unique_hash=identity,
         alone=task.claimed_alone,
         timeout=task.timeout,
+        lane=task.lane,
         expires=_expiry(task.expires, now),
     )
 
@@ -177,6 +179,7 @@ def successor(
         unique_hash=claimed.unique_hash,
         alone=claimed.alone or deaths > 0,
         timeout=claimed.timeout,
+        lane=claimed.lane,
         expires=claimed.expires,
     )
 

@@ -8,9 +8,9 @@ from django.db import DatabaseError
 
 from django_toosimple_q.execution import Claimed, Outcome
 from django_toosimple_q.models import TaskExec
-from django_toosimple_q.notify import announce_done, sender
+from django_toosimple_q.notify import announce, announce_done, sender
 from django_toosimple_q.store.dialect import dialect_of
-from django_toosimple_q.store.dialect.base import TABLE
+from django_toosimple_q.store.dialect.base import TABLE, Place
 from django_toosimple_q.store.step import adapt, queue_connection, step
 from django_toosimple_q.store.task_execs.cancel import cancelled_rows
 from django_toosimple_q.store.task_execs.claim import Claimant, claim_rows
@@ -48,14 +48,14 @@ def finish(finished: Sequence[Finished], worker_id: int, now: datetime) -> set[i
 def turn_over(
     finished: Sequence[Finished],
     claimant: Claimant,
-    queues: Sequence[str],
+    places: Sequence[Place],
     limit: int,
     now: datetime,
     skipped_names: Sequence[str] = (),
 ) -> tuple[set[int], list[Claimed]]:
     """Finish, and claim what is next, in one transaction; see `finish` and `claim`."""
     try:
-        return _turn_over(finished, claimant, queues, limit, now, skipped_names)
+        return _turn_over(finished, claimant, places, limit, now, skipped_names)
     except (DatabaseError, ValueError) as error:
         if not dialect_of(queue_connection()).is_data_error(error):
             raise
@@ -71,12 +71,12 @@ def hand_back(connection: Any, rows: Sequence[Claimed], worker_id: int, now: dat
     returned = {}
     for row in rows:
         if not row.unique_hash:
-            returned[row.pk] = (row.pk, States.QUEUED.value, None)
+            returned[row.pk] = (row.pk, States.QUEUED.value, None, row.lane)
     ids: set[int] = set()
     if returned:
         ids.update(
             dialect_of(connection).update_rows(
-                connection, ("state", "started"), list(returned.values()), worker_id
+                connection, ("state", "started", "lane"), list(returned.values()), worker_id
             )
         )
     if ids:
@@ -105,13 +105,13 @@ def _turn_over(
     connection: Any,
     finished: Sequence[Finished],
     claimant: Claimant,
-    queues: Sequence[str],
+    places: Sequence[Place],
     limit: int,
     now: datetime,
     skipped_names: Sequence[str],
 ) -> tuple[set[int], list[Claimed]]:
     kept = _write(connection, finished, claimant.worker_id, now) if finished else set()
-    return kept, claim_rows(connection, claimant, queues, limit, now, skipped_names)
+    return kept, claim_rows(connection, claimant, places, limit, now, skipped_names)
 
 
 def _write(
@@ -125,6 +125,9 @@ def _write(
     kept = dialect.update_rows(connection, columns, rows, worker_id)
     if any(kept.values()):
         announce_done(connection, sender(dialect.family))
+    if any(claimed.lane for claimed, _ in ordered):
+        # There may be room now for what nobody could claim.
+        announce(connection, sender(dialect.family))
     followed = [
         (claimed, outcome)
         for claimed, outcome in ordered
