@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 CELLS = 1024
-PULSE, WORKER, FULL, FIRST = 0, 1, 2, 3
+PULSE, WORKER, INCARNATION, LEFT, FULL, FIRST = 0, 1, 2, 4, 5, 6
 # The row has ended and what came of it is not in the database yet.
 ENDED = 1 << 63
 
@@ -17,13 +17,16 @@ ENDED = 1 << 63
 class Legacy(NamedTuple):
     """What a worker left: the ids of rows that ran and of rows whose outcome was not stored.
 
-    With `full`, some rows that had begun are missing from both.
+    With `full`, some rows that had begun are missing from both. With `orderly`, the worker had
+    written how it ended.
     """
 
     worker_id: int
+    incarnation: str
     running: frozenset[int]
     ended: frozenset[int]
     full: bool
+    orderly: bool
 
 
 class Board:
@@ -39,9 +42,19 @@ class Board:
         """Show that this process runs Python."""
         self.cells[PULSE] = (self.cells[PULSE] + 1) % ENDED
 
-    def enter(self, worker_id: int) -> None:
-        """Show under which row the worker is registered."""
+    def rest(self) -> None:
+        """Show that no beat is to be expected any more."""
+        self.cells[PULSE] = 0
+
+    def enter(self, worker_id: int, incarnation: str) -> None:
+        """Show as whom the worker is registered; `incarnation` is 32 hexadecimal digits."""
+        self.cells[INCARNATION] = int(incarnation[:16], 16)
+        self.cells[INCARNATION + 1] = int(incarnation[16:], 16)
         self.cells[WORKER] = worker_id
+
+    def leave(self) -> None:
+        """Show that the worker has written how it ended."""
+        self.cells[LEFT] = 1
 
     def begin(self, pk: int) -> None:
         """Show that a row runs from now on."""
@@ -67,7 +80,7 @@ class Board:
 
     @property
     def pulse(self) -> int:
-        """Return a number that changes as long as the process runs Python."""
+        """Return a number that changes as long as the process runs Python; 0 before and after."""
         return self.cells[PULSE]
 
     def legacy(self) -> Legacy:
@@ -75,9 +88,11 @@ class Board:
         begun = [cell for cell in self.cells[FIRST:] if cell]
         return Legacy(
             self.cells[WORKER],
+            f"{self.cells[INCARNATION]:016x}{self.cells[INCARNATION + 1]:016x}",
             frozenset(cell for cell in begun if cell < ENDED),
             frozenset(cell - ENDED for cell in begun if cell >= ENDED),
             bool(self.cells[FULL]),
+            bool(self.cells[LEFT]),
         )
 
     def wipe(self) -> None:

@@ -1,15 +1,17 @@
 """Several worker processes under one that runs nothing: start, restart, pass signals on, stop.
 
 The children are forked before any thread or connection exists, so they share what was imported. A
-pipe tells them when their supervisor is gone: they then stop as on SIGTERM.
+pipe tells them when their supervisor is gone: they then stop as on SIGTERM. What a child that died
+was at is read off its board, and settled before its place is filled again.
 """
 
+import gc
 import os
 import signal
 import sys
 import time
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import connections
@@ -17,16 +19,21 @@ from django.db import connections
 from django_toosimple_q import signals
 from django_toosimple_q.models import WorkerStatus
 from django_toosimple_q.notify.wakeup import WakeUp
+from django_toosimple_q.worker.board import Board
 from django_toosimple_q.worker.leash import die_with
 from django_toosimple_q.worker.options import WorkerOptions
+from django_toosimple_q.worker.reaping import exit_code, reap, reap_strangers
+from django_toosimple_q.worker.settling import died, settle_beside
+from django_toosimple_q.worker.watchdog import Watch
 from django_toosimple_q.worker.worker import Worker
 
 CRASHED = int(WorkerStatus.ExitCodes.CRASHED)
 TERMINATED = int(WorkerStatus.ExitCodes.TERMINATED)
 
 SHORTEST_BACK_OFF_SECONDS, LONGEST_BACK_OFF_SECONDS = 1.0, 60.0
-# A child that lived so long was well; one that fell sooner, so often in a row, never will be.
-WELL_AFTER_SECONDS = 300.0
+# A child that lived so long, or died at a task, was well: that one is killed now and then says
+# nothing against starting it. One that fell sooner, so often in a row, never will be.
+WELL_AFTER_SECONDS = 20.0
 FAST_FAILURES = 10
 # What children get to stop, beyond their own grace, before they are killed.
 PATIENCE_SECONDS = 2.0
@@ -41,6 +48,11 @@ class Child:
     started: float = 0.0
     failures: int = 0
     start_at: float = 0.0
+    board: Board = field(default_factory=Board)
+    # How it ended, and the process that settles what it left.
+    code: int | None = None
+    settler: int = 0
+    watch: Watch | None = None
 
 
 class Supervisor:
@@ -61,6 +73,10 @@ class Supervisor:
         handled = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
         before = {number: signal.signal(number, self._on_signal) for number in handled}
         connections.close_all()
+        # What is imported by now is for good: no collection of a child then writes into, and so
+        # copies, the pages that all share.
+        gc.collect()
+        gc.freeze()
         try:
             while self.run_once(time.monotonic()):
                 self.wakeup.wait(self.seconds_to_wait(time.monotonic()))
@@ -71,10 +87,15 @@ class Supervisor:
 
     def run_once(self, now: float) -> bool:
         """Reap, pass on, kill and start; return whether there is anything left to supervise."""
-        for pid, status in reaped():
-            self.ended(pid, os.waitstatus_to_exitcode(status), now)
+        for child in self.children:
+            if child.pid:
+                self.look_after(child, now)
+        reap_strangers(
+            {pid for child in self.children for pid in (child.pid, child.settler) if pid}
+        )
         self.pass_on(now)
         if self.kill_at is not None and now >= self.kill_at:
+            self.kill_at = None
             self.send(signal.SIGKILL)
         if not self.stopping:
             for child in self.children:
@@ -84,24 +105,50 @@ class Supervisor:
 
     def start(self, child: Child, now: float) -> None:
         """Fork a worker into a place."""
+        child.board.wipe()
         pid = os.fork()
         if pid == 0:
             os._exit(self.be_child(child))
-        child.pid, child.started = pid, now
+        child.pid, child.started, child.code = pid, now, None
+        child.watch = Watch(pid, self.options.timeout, now)
 
-    def ended(self, pid: int, code: int, now: float) -> None:
+    def look_after(self, child: Child, now: float) -> None:
+        """Settle what a child left that has ended, then free its place."""
+        if child.code is None:
+            child.code = exit_code(child.pid)
+            if child.code is None:
+                self.watch(child, now)
+                return
+            legacy = child.board.legacy()
+            if legacy.worker_id and died(legacy, child.code):
+                child.settler = settle_beside(legacy, child.code, self.alive_write)
+        if child.settler and exit_code(child.settler) is None:
+            return
+        if child.settler:
+            reap(child.settler)
+            child.settler = 0
+        reap(child.pid)
+        self.ended(child, child.code, now)
+
+    def watch(self, child: Child, now: float) -> None:
+        """End a child in which no Python runs any more."""
+        if child.watch is not None and child.watch.look(child.board.pulse, now):
+            signals.child_hung.send_robust(sender=self.options.label, pid=child.pid)
+            child.watch.end()
+
+    def ended(self, child: Child, code: int, now: float) -> None:
         """Take in that a child ended, and when its place is filled again."""
-        child = next((one for one in self.children if one.pid == pid), None)
-        if child is None:
-            return
-        child.pid = 0
+        pid, child.pid = child.pid, 0
+        legacy = child.board.legacy()
+        recycled = code == 0 and legacy.orderly
         if self.stopping:
-            self.worst = max(self.worst, code if code >= 0 else TERMINATED)
+            self.worst = max(self.worst, code if code > 0 or recycled else TERMINATED)
             return
-        if code == 0:  # it recycled itself
+        if recycled:
             child.failures, child.start_at = 0, now
             return
-        child.failures = 1 if now - child.started > WELL_AFTER_SECONDS else child.failures + 1
+        lived = now - child.started > WELL_AFTER_SECONDS
+        child.failures = 1 if lived or legacy.running else child.failures + 1
         child.start_at = now + back_off(child.failures)
         signals.child_died.send_robust(
             sender=self.options.label, pid=pid, code=code, again_in=child.start_at - now
@@ -117,10 +164,13 @@ class Supervisor:
 
     def stop(self, number: int, now: float) -> None:
         """Let the children stop; those that do not are killed."""
-        self.stopping = True
+        again, self.stopping = self.stopping, True
         self.send(number)
         if number == signal.SIGTERM:
             self.kill_at = now + self.options.grace + PATIENCE_SECONDS
+        elif again:
+            # Asked twice: what runs is cut off at once.
+            self.kill_at = now + PATIENCE_SECONDS
 
     def send(self, number: int) -> None:
         for child in self.children:
@@ -131,6 +181,7 @@ class Supervisor:
         """Return how long nothing is to be done."""
         moments = [] if self.stopping else [one.start_at for one in self.children if not one.pid]
         moments += [self.kill_at] if self.kill_at is not None else []
+        moments += [one.watch.next_look for one in self.children if one.pid and one.watch]
         return max(min(moments) - now, 0.01) if moments else None
 
     def be_child(self, child: Child) -> int:
@@ -143,7 +194,7 @@ class Supervisor:
             # A terminal's Ctrl-C reaches the supervisor, which passes it on once.
             os.setpgid(0, 0)
             die_with(self.alive_read)
-            return Worker(self.child_options(child)).run()
+            return Worker(self.child_options(child), child.board).run()
         except BaseException:
             traceback.print_exc()
             return CRASHED
@@ -167,16 +218,3 @@ class Supervisor:
 def back_off(failures: int) -> float:
     """Return how long to wait before a child that failed so often in a row starts again."""
     return min(SHORTEST_BACK_OFF_SECONDS * 2.0 ** (failures - 1), LONGEST_BACK_OFF_SECONDS)
-
-
-def reaped() -> list[tuple[int, int]]:
-    """Return process id and status of the children that have ended."""
-    ended: list[tuple[int, int]] = []
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return ended
-        if not pid:
-            return ended
-        ended.append((pid, status))

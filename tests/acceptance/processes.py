@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from django.db import connection
 from django.test import TransactionTestCase
 
 from django_toosimple_q.models import TaskExec, WorkerStatus
+from django_toosimple_q.worker.identity import process_exists
 from tests.support import wait_for
 
 ROOT = Path(__file__).parent.parent.parent
@@ -37,10 +39,10 @@ def call_in_process(call: str) -> "subprocess.Popen[bytes]":
 class WorkerProcess:
     """A `manage.py worker` of its own."""
 
-    def __init__(self, *options: str, verbosity: int = 2) -> None:
+    def __init__(self, *options: str, verbosity: int = 2, module: str = "django") -> None:
         self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed by `end`)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "django", "worker", f"-v{verbosity}", *options],
+            [sys.executable, "-m", module, "worker", f"-v{verbosity}", *options],
             cwd=ROOT,
             env=environment(),
             stdout=self.output,
@@ -64,9 +66,14 @@ class WorkerProcess:
 
     def end(self) -> None:
         if self.process.poll() is None:
-            # One that a test has stopped must go on to be killed.
-            self.send(signal.SIGKILL)
+            # Its children would only stop after their grace, and keep their connections till then.
+            children = children_of(self.pid)
+            for pid in (self.pid, *children):
+                # One of them may have ended by itself meanwhile.
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self.process.wait(10)
+            wait_for(lambda: not any(map(process_exists, children)))
         self.output.close()
 
 
@@ -121,6 +128,14 @@ class ProcessTests(TransactionTestCase):
         while row.replaced_by_id:
             row = row.replaced_by
         return row
+
+
+def children_of(parent: int) -> list[int]:
+    """Return the ids of a process's children."""
+    command = ["ps", "-A", "-o", "pid=,ppid="]
+    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    pairs = (map(int, line.split()) for line in table.splitlines())
+    return [pid for pid, ppid in pairs if ppid == parent]
 
 
 def since(moment: float) -> float:

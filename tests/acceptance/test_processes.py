@@ -1,12 +1,12 @@
 """Several threads, several processes, and a supervisor that keeps them alive."""
 
-import os
 import signal
 import time
 
-from django_toosimple_q.models import TaskExec, WorkerStatus
+from django_toosimple_q.models import ScheduleExec, TaskExec, WorkerStatus
 from tests.acceptance.processes import ProcessTests, since
-from tests.app.tasks import echo, ledger, pid, sleep, suicide
+from tests.app.hazards import frozen, hoard
+from tests.app.tasks import deaf, echo, ledger, pid, sleep, stubborn
 from tests.support import wait_for
 
 
@@ -81,43 +81,42 @@ class SupervisorTests(ProcessTests):
         pids = {TaskExec.objects.get(pk=row.pk).result for row in rows}
         self.assertEqual(pids, {child.pid for child in self.children()})
 
-    def test_a_child_that_dies_is_replaced_and_its_task_runs_elsewhere(self):
-        supervisor = self.supervisor()
-        row = sleep.queue(1, self.ledger, "a")
-        wait_for(lambda: self.lines() == ["began a"])
-        victim = TaskExec.objects.get(pk=row.pk).worker
+    def assert_cut_off(self, rows):
+        """Check that the rows were replaced by their own workers, which said how they ended."""
+        for row in rows:
+            row.refresh_from_db()
+            self.assertEqual((row.state, row.replaced_by.state), ("INTERRUPTED", "SLEEPING"))
+        ends = WorkerStatus.objects.order_by("pk").values_list("exit_code", "exit_log")
+        for code, log in ends:
+            self.assertEqual(code, 77)
+            self.assertIn("KeyboardInterrupt", log)
+        self.assertEqual(len(ends), 2)
 
-        os.kill(victim.pid, signal.SIGKILL)
-
-        wait_for(lambda: "ended a" in self.lines(), timeout=15)
-        wait_for(lambda: victim.pid not in [child.pid for child in self.children()])
-        wait_for(lambda: len(self.children()) == 2)
-        self.assertIn(f"worker process died: pid={victim.pid} exit_code=-9", supervisor.log())
-
-    def test_what_kills_its_worker_three_times_is_failed(self):
-        supervisor = self.supervisor()
-        row = suicide.queue()
-
-        wait_for(lambda: self.last_of(row).state == "FAILED", timeout=60)
-
-        self.assertIn("its worker died 3 times", self.last_of(row).error)
-        self.assertEqual(supervisor.log().count("worker process died"), 3)
-        innocent = echo.queue(1)
-        self.wait_for_state(innocent, "SUCCEEDED")
-
-    def test_sigterm_stops_all_children_within_the_grace(self):
+    def test_sigterm_stops_all_children_within_the_grace_whatever_they_are_at(self):
         supervisor = self.supervisor("--grace=0.5")
-        for number in range(2):
-            sleep.queue(30, self.ledger, str(number))
+        rows = [stubborn.queue(60, self.ledger), deaf.queue(self.ledger)]
         wait_for(lambda: len(self.lines()) == 2)
         moment = time.monotonic()
 
         supervisor.send(signal.SIGTERM)
 
         self.assertEqual(supervisor.wait(), 77, supervisor.log())
-        self.assertLess(since(moment), 4)
-        self.assertFalse(TaskExec.objects.filter(state="PROCESSING").exists())
-        self.assertEqual(self.children(), [])
+        self.assertLess(since(moment), 0.5 + 2)
+        self.assert_cut_off(rows)
+
+    def test_a_second_sigint_cuts_all_of_them_off(self):
+        supervisor = self.supervisor("--grace=60")
+        rows = [sleep.queue(60, self.ledger, str(number)) for number in range(2)]
+        wait_for(lambda: len(self.lines()) == 2)
+        supervisor.send(signal.SIGINT)
+        wait_for(lambda: supervisor.log().count("worker stopping") == 2)
+        moment = time.monotonic()
+
+        supervisor.send(signal.SIGINT)
+
+        self.assertEqual(supervisor.wait(), 77, supervisor.log())
+        self.assertLess(since(moment), 2)
+        self.assert_cut_off(rows)
 
     def test_sigint_lets_tasks_finish(self):
         supervisor = self.supervisor()
@@ -130,14 +129,22 @@ class SupervisorTests(ProcessTests):
         self.wait_for_state(row, "SUCCEEDED", timeout=1)
 
     def test_children_stop_when_their_supervisor_is_killed(self):
-        supervisor = self.supervisor("--grace=0.2")
-        pids = [child.pid for child in self.children()]
+        supervisor = self.supervisor("--grace=0.5")
+        rows = [sleep.queue(60, self.ledger, str(number)) for number in range(2)]
+        wait_for(lambda: len(self.lines()) == 2)
 
         supervisor.send(signal.SIGKILL)
-        supervisor.wait()
 
-        wait_for(lambda: not self.children(), timeout=5)
-        self.assertEqual(len(pids), 2)
+        wait_for(lambda: supervisor.log().count("worker stopping") == 2, timeout=1)
+        wait_for(lambda: not self.children(), timeout=0.5 + 2)
+        self.assert_cut_off(rows)
+
+    def test_children_share_what_was_imported_before(self):
+        self.supervisor()
+
+        row = self.wait_for_state(frozen.queue(), "SUCCEEDED")
+
+        self.assertGreater(row.result, 10_000)
 
     def test_a_child_is_recycled_after_so_many_tasks(self):
         self.supervisor("--max_tasks=5")
@@ -149,3 +156,28 @@ class SupervisorTests(ProcessTests):
         pids = {TaskExec.objects.get(pk=row.pk).result for row in rows}
         self.assertGreater(len(pids | before), 2)
         self.assertEqual(set(TaskExec.objects.values_list("state", flat=True)), {"SUCCEEDED"})
+
+    def test_a_child_that_grew_too_large_is_recycled_between_two_tasks(self):
+        supervisor = self.supervisor("--max_memory=250")
+        before = {child.pid for child in self.children()}
+        rows = [hoard.queue(300), *pid.queue_many([(0,)] * 20)]
+
+        self.wait_until_drained()
+
+        states = set(TaskExec.objects.values_list("state", flat=True))
+        self.assertEqual((states, TaskExec.objects.count()), ({"SUCCEEDED"}, len(rows)))
+        large = TaskExec.objects.get(pk=rows[0].pk).result
+        self.assertIn(large, before)
+        wait_for(lambda: len({child.pid for child in self.children()} - {large}) == 2)
+        self.assertIn("reason=--max_memory=250", supervisor.log())
+        self.assertNotIn("worker process died", supervisor.log())
+
+    def test_ten_workers_start_at_once_on_an_empty_database(self):
+        supervisor = self.worker("--label=w", "--processes=10", online=False)
+        wait_for(lambda: supervisor.log().count("worker started") == 10)
+
+        labels = {child.label for child in self.children()}
+        self.assertEqual(labels, {f"w-{number}" for number in range(1, 11)})
+        wait_for(lambda: TaskExec.objects.filter(state="SUCCEEDED").exists())
+        self.assertEqual(ScheduleExec.objects.count(), 1)
+        self.assertNotRegex(supervisor.log(), "ERROR|CRITICAL|Traceback")

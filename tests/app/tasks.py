@@ -45,15 +45,30 @@ def held(seconds: float, path: str) -> None:
     sleep(seconds, path, "held")
 
 
+@register_task(name="app.two_at_once", max_running=2)
+def two_at_once(seconds: float, path: str, line: str) -> None:
+    sleep(seconds, path, line)
+
+
+@register_task(name="app.five_a_second", rate_limit="5/s")
+def five_a_second(path: str) -> None:
+    ledger(path, f"{time.time()}")
+
+
 @register_task(name="app.unique", unique=True)
 def unique(key: str, path: str = "") -> None:
     if path:
         ledger(path, f"{key} {Effect.objects.filter(key=key).count()}")
 
 
-@register_task(name="app.suicide")
-def suicide() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+@register_task(name="app.segfault")
+def segfault() -> None:
+    ctypes.string_at(0)
+
+
+@register_task(name="app.leave")
+def leave(code: int) -> None:
+    os._exit(code)
 
 
 @schedule_task(
@@ -130,3 +145,34 @@ def fail_once(path: str) -> None:
     ledger(path, "attempt")
     if len(Path(path).read_text().splitlines()) == 1:
         raise ValueError("the first attempt fails")
+
+
+def note(path: str, line: str, seconds: float) -> None:
+    """Tell outside the queue that a run began and that it ended."""
+    ledger(path, f"began {line}")
+    time.sleep(seconds)
+    ledger(path, f"ended {line}")
+
+
+@register_task(name="app.storm_plain")
+def storm_plain(path: str, key: str, seconds: float) -> None:
+    note(path, key, seconds)
+
+
+@register_task(name="app.storm_atomic", atomic=True)
+def storm_atomic(path: str, key: str, seconds: float) -> None:
+    Effect.objects.create(key=key)
+    note(path, key, seconds)
+
+
+@register_task(name="app.storm_held", on_interruption="hold")
+def storm_held(path: str, key: str, seconds: float) -> None:
+    note(path, key, seconds)
+
+
+@register_task(name="app.atomic_twice", atomic=True)
+def atomic_twice(path: str, seconds: float) -> None:
+    """Write, let time pass, and write again."""
+    Effect.objects.create(key="first")
+    note(path, "atomic", seconds)
+    Effect.objects.create(key="second")

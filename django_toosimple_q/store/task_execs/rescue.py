@@ -8,7 +8,7 @@ from django_toosimple_q.execution import Claimed
 from django_toosimple_q.models import TaskExec
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store.dialect import dialect_of
-from django_toosimple_q.store.dialect.base import TABLE, WORKERS
+from django_toosimple_q.store.dialect.base import ENDED, TABLE, WORKERS
 from django_toosimple_q.store.step import adapt, step
 from django_toosimple_q.store.task_execs.claim import COLUMNS, claimed_rows
 from django_toosimple_q.store.task_execs.enqueue import _insert, successor
@@ -50,7 +50,9 @@ def rescue(connection: Any, now: datetime, reason: str = "its worker died") -> l
 @step
 def orphans(connection: Any) -> list[int]:
     """Return the ids of PROCESSING rows whose worker has no row, a batch at most."""
-    rows = dialect_of(connection).lock_rows(connection, ["id"], OWNERLESS, [], BATCH)
+    rows = dialect_of(connection).lock_rows(
+        connection, ["id"], OWNERLESS, [], BATCH, order="worker_id"
+    )
     return [row[0] for row in rows]
 
 
@@ -73,8 +75,13 @@ def revive(connection: Any, names: Sequence[str]) -> int:
     if not names:
         return 0
     marks = ", ".join(["%s"] * len(names))
-    where = f"state = 'INVALID' AND error IS NULL AND finished IS NULL AND task_name IN ({marks})"
-    rows = dialect_of(connection).lock_rows(connection, ["id"], where, names, BATCH)
+    where = (
+        f"{ENDED} AND state = 'INVALID' AND finished IS NULL AND error IS NULL"
+        f" AND task_name IN ({marks})"
+    )
+    rows = dialect_of(connection).lock_rows(
+        connection, ["id"], where, names, BATCH, order="finished"
+    )
     if not rows:
         return 0
     ids = [row[0] for row in rows]
@@ -89,12 +96,19 @@ def revive(connection: Any, names: Sequence[str]) -> int:
 
 
 def interrupt_where(
-    connection: Any, where: str, params: Sequence[Any], now: datetime, reason: str
+    connection: Any,
+    where: str,
+    params: Sequence[Any],
+    now: datetime,
+    reason: str,
+    how: str = "",
+    deaths: int = 1,
 ) -> list[Rescue]:
     """Interrupt and replace PROCESSING rows inside the caller's transaction, a batch at most.
 
     Rows that somebody else has locked are passed over: a stopped process inside its own finish
-    would block a plain UPDATE for ever.
+    would block a plain UPDATE for ever. `how` the process ended is told where it is known;
+    `deaths` is what each row is blamed for.
     """
     dialect = dialect_of(connection)
     locked = dialect.lock_rows(connection, [*COLUMNS, "worker_id"], where, params, BATCH)
@@ -103,8 +117,8 @@ def interrupt_where(
     claimed = claimed_rows(connection, [row[:-1] for row in locked])
     rows = [(one, row[-1]) for one, row in zip(claimed, locked, strict=True)]
     # The first death only makes a row a suspect: its neighbours of the same claim died with it.
-    deaths = {row.pk: row.deaths + 1 for row, _ in rows}
-    followed = [row for row, _ in rows if deaths[row.pk] < DEADLY and not held(row)]
+    counts = {row.pk: row.deaths + deaths for row, _ in rows}
+    followed = [row for row, _ in rows if counts[row.pk] < DEADLY and not held(row)]
     followers = _insert(
         connection,
         [
@@ -113,7 +127,7 @@ def interrupt_where(
                 now=now,
                 retries=row.retries,
                 retry_delay=row.retry_delay,
-                deaths=deaths[row.pk],
+                deaths=counts[row.pk],
             )
             for row in followed
         ],
@@ -122,11 +136,11 @@ def interrupt_where(
     rescued = []
     with connection.cursor() as cursor:
         for row, worker_id in rows:
-            state, error = _verdict(row, deaths[row.pk], reason)
+            state, error = _verdict(row, counts[row.pk], reason, how)
             cursor.execute(
                 f"UPDATE {TABLE} SET state = %s, finished = %s, error = %s, deaths = %s"
                 " WHERE id = %s AND state = 'PROCESSING'",
-                [state, adapt(connection, now), error, deaths[row.pk], row.pk],
+                [state, adapt(connection, now), error, counts[row.pk], row.pk],
             )
             following = replaced_by.get(row.pk)
             rescued.append(Rescue(row.pk, row.task_name, worker_id, following, state))
@@ -141,9 +155,11 @@ def held(row: Claimed) -> bool:
     return task is not None and task.on_interruption == "hold"
 
 
-def _verdict(row: Claimed, deaths: int, reason: str) -> tuple[str, str]:
+def _verdict(row: Claimed, deaths: int, reason: str, how: str) -> tuple[str, str]:
+    told = f"{reason}: {how}" if how else reason
     if held(row):
-        return States.INTERRUPTED.value, f"{reason}; held for a person to decide"
+        return States.INTERRUPTED.value, f"{told}; held for a person to decide"
     if deaths >= DEADLY:
-        return States.FAILED.value, f"its worker died {deaths} times: {reason}"
-    return States.INTERRUPTED.value, reason
+        last = f"last {how}" if how else reason
+        return States.FAILED.value, f"its worker died {deaths} times: {last}"
+    return States.INTERRUPTED.value, told

@@ -1,0 +1,79 @@
+"""When a child is started again, by a clock that the test turns."""
+
+import os
+import signal
+from itertools import pairwise
+from unittest import TestCase
+
+from django_toosimple_q.worker.options import WorkerOptions
+from django_toosimple_q.worker.reaping import exit_code
+from django_toosimple_q.worker.supervisor import Supervisor
+from tests.support import wait_for
+
+
+class Crashing(Supervisor):
+    """Its children end at once, with these codes."""
+
+    def __init__(self, *codes, at_a_task=False):
+        super().__init__(WorkerOptions(processes=1))
+        self.at_a_task = at_a_task
+        self.codes = list(codes)
+        self.starts = []
+
+    def start(self, child, now):
+        self.starts.append(now)
+        super().start(child, now)
+
+    def be_child(self, child):
+        if self.at_a_task:
+            child.board.begin(1)
+        if self.codes[len(self.starts) - 1] == 0:
+            child.board.leave()
+        return self.codes[len(self.starts) - 1]
+
+
+class RestartTests(TestCase):
+    def supervise(self, supervisor, *, lives=0.0, until=1000.0):
+        """Turn the clock from event to event; each child lives for so many seconds."""
+        self.addCleanup(supervisor.wakeup.close)
+        [child] = supervisor.children
+        now = 0.0
+        while now < until and supervisor.run_once(now):
+            if child.pid:
+                wait_for(lambda: exit_code(child.pid) is not None)
+                now += lives
+            else:
+                now = child.start_at
+        self.addCleanup(self.end, child.pid)
+        return supervisor
+
+    def end(self, pid):
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+    def pauses(self, supervisor):
+        return [after - before for before, after in pairwise(supervisor.starts)]
+
+    def test_a_child_that_always_crashes_starts_ever_later_and_ten_times_at_most(self):
+        supervisor = self.supervise(Crashing(*[3] * 20))
+
+        self.assertEqual(self.pauses(supervisor), [1, 2, 4, 8, 16, 32, 60, 60, 60])
+        self.assertEqual(supervisor.worst, 99)
+
+    def test_one_that_a_task_kills_starts_again_soon_however_often(self):
+        supervisor = self.supervise(Crashing(*[3] * 20, at_a_task=True), until=19.0)
+
+        self.assertEqual(self.pauses(supervisor), [1] * 18)
+        self.assertEqual(supervisor.worst, 0)
+
+    def test_one_that_lived_well_starts_over_with_a_short_pause(self):
+        supervisor = self.supervise(Crashing(*[3] * 20), lives=21.0, until=300.0)
+
+        self.assertEqual(set(self.pauses(supervisor)), {22.0})
+        self.assertEqual(supervisor.worst, 0)
+
+    def test_one_that_recycles_itself_starts_again_at_once(self):
+        supervisor = self.supervise(Crashing(*[0] * 20), lives=1.0, until=10.0)
+
+        self.assertEqual(set(self.pauses(supervisor)), {1.0})
