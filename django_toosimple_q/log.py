@@ -23,10 +23,16 @@ def connect() -> None:
         signals.schedule_advanced: on_schedule_advanced,
         signals.unknown_task: on_unknown_task,
         signals.worker_started: on_worker_started,
+        signals.worker_restored: on_worker_restored,
         signals.worker_stopping: on_worker_stopping,
         signals.worker_stopped: on_worker_stopped,
+        signals.child_hung: on_child_hung,
+        signals.clock_set: on_clock_set,
         signals.child_died: on_child_died,
         signals.database_lost: on_database_lost,
+        signals.database_busy: on_database_busy,
+        signals.database_silent: on_database_silent,
+        signals.database_refused: on_database_refused,
         signals.database_back: on_database_back,
     }
     if logger.isEnabledFor(logging.DEBUG):
@@ -50,8 +56,10 @@ def on_task_finished(claimed: Any, outcome: Any, **kwargs: Any) -> None:
         logger.info("task finished: task=%s name=%s state=%s seconds=%.3f", *fields)
     else:
         reason = (outcome.error or "its task is not registered").strip().rsplit("\n", 1)[-1]
-        logger.warning(
-            "task finished: task=%s name=%s state=%s seconds=%.3f error=%s", *fields, reason
+        # A payload that cannot be opened is no task's failure: somebody has to look.
+        level = logging.ERROR if outcome.state == "INVALID" and outcome.error else logging.WARNING
+        logger.log(
+            level, "task finished: task=%s name=%s state=%s seconds=%.3f error=%s", *fields, reason
         )
 
 
@@ -118,6 +126,10 @@ def on_worker_started(sender: Any, options: Any, **kwargs: Any) -> None:
     )
 
 
+def on_worker_restored(sender: Any, **kwargs: Any) -> None:
+    logger.warning("worker's row was deleted, it is back with its tasks: label=%s", sender)
+
+
 def on_worker_stopping(sender: Any, reason: str, running: Any, **kwargs: Any) -> None:
     names = ",".join(f"{one.task_name}:{one.pk}" for one in running)
     waits = f" waiting_for={names}" if names else ""
@@ -131,6 +143,21 @@ def on_worker_stopped(sender: Any, exit_code: int, exit_log: str, **kwargs: Any)
         logger.info("worker stopped: label=%s exit_code=%s", sender, exit_code)
 
 
+def on_child_hung(pid: int, **kwargs: Any) -> None:
+    logger.error("worker process hangs in C code and is ended: pid=%s", pid)
+
+
+def on_clock_set(sender: Any, off: Any, astray: bool, **kwargs: Any) -> None:
+    if astray:
+        logger.warning(
+            "clock of this host is off by %.1f s, the database's counts: label=%s",
+            off.total_seconds(),
+            sender,
+        )
+    else:
+        logger.info("clock of this host is right again: label=%s", sender)
+
+
 def on_child_died(pid: int, code: int, again_in: float, **kwargs: Any) -> None:
     logger.error(
         "worker process died: pid=%s exit_code=%s started_again_in=%.0fs", pid, code, again_in
@@ -140,6 +167,25 @@ def on_child_died(pid: int, code: int, again_in: float, **kwargs: Any) -> None:
 def on_database_lost(sender: Any, error: Any, **kwargs: Any) -> None:
     reason = str(error).strip().split("\n", 1)[0]
     logger.warning("database lost, trying again: label=%s error=%s", sender, reason)
+
+
+def on_database_busy(error: Any, failures: int, seconds: float, **kwargs: Any) -> None:
+    reason = str(error).strip().split("\n", 1)[0]
+    logger.warning(
+        "database is busy, trying again: failures=%s seconds=%.1f error=%s",
+        failures,
+        seconds,
+        reason,
+    )
+
+
+def on_database_silent(sender: Any, seconds: float, **kwargs: Any) -> None:
+    logger.warning("database does not answer, waiting: label=%s seconds=%.1f", sender, seconds)
+
+
+def on_database_refused(sender: Any, error: Any, **kwargs: Any) -> None:
+    reason = str(error).strip().split("\n", 1)[0]
+    logger.error("database takes no writes, outcomes wait: label=%s error=%s", sender, reason)
 
 
 def on_database_back(sender: Any, seconds: float, **kwargs: Any) -> None:

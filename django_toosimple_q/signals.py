@@ -16,8 +16,14 @@ tasks_handed_back = Signal()  # sender=label; label, count
 schedule_advanced = Signal()  # sender=Schedule; occurrences, skipped
 unknown_task = Signal()  # sender=worker label; name, invalid
 worker_started = Signal()  # sender=worker label; options
+worker_restored = Signal()  # sender=worker label
 worker_stopping = Signal()  # sender=worker label; reason, running
 worker_stopped = Signal()  # sender=worker label; exit_code
 database_lost = Signal()  # sender=worker label; error
+database_busy = Signal()  # sender=family; error, failures, seconds
+database_silent = Signal()  # sender=worker label; seconds
+database_refused = Signal()  # sender=worker label; error
 database_back = Signal()  # sender=worker label; seconds
+child_hung = Signal()  # sender=label; pid
+clock_set = Signal()  # sender=worker label; off (timedelta), astray
 child_died = Signal()  # sender=label; pid, code, again_in

@@ -1,6 +1,7 @@
 """Hints by LISTEN and NOTIFY."""
 
 import select
+from functools import cache
 from typing import Any
 
 from django.db import connections
@@ -17,8 +18,21 @@ def send(connection: Any, channel: str) -> None:
         )
 
 
+@cache
+def tell_of_pooler() -> None:
+    """Say, once in a process, that there are no hints."""
+    logger.warning(
+        "a connection pooler stands before the database: hints do not come through it, so workers "
+        "look at their tick. Use a short --tick, or set TOOSIMPLEQ_REDIS_URL."
+    )
+
+
 class PostgresHints(Hints):
-    """Waits on a connection that listens. One that is lost is opened again at the next wait."""
+    """Waits on a connection that listens. One that is lost is opened again at the next wait.
+
+    A pooler that lends a session for each transaction gives hints to whoever has it then. It tells
+    other process ids than the server does; without it they are the same.
+    """
 
     debounced = True
 
@@ -28,9 +42,11 @@ class PostgresHints(Hints):
         self.channel = channel
         self.connection: Any = None
         self.failing = False
+        # A pooler stands between us and the server: nothing to listen on, now or later.
+        self.pooled = False
 
     def wait(self, seconds: float) -> bool:
-        if self.connection is None and self._listen():
+        if self.connection is None and not self.pooled and self._listen():
             # What came before this moment was not heard: look once more, then wait.
             return True
         if self.connection is None:
@@ -51,11 +67,18 @@ class PostgresHints(Hints):
         try:
             opened = connections[self.alias].copy()
             with opened.cursor() as cursor:
-                cursor.execute(f"LISTEN {self.channel}")
+                cursor.execute("SELECT PG_BACKEND_PID()")
+                self.pooled = cursor.fetchone()[0] != opened.connection.info.backend_pid
+                if not self.pooled:
+                    cursor.execute(f"LISTEN {self.channel}")
         except Exception as error:  # without hints there is the tick
             if not self.failing:
                 logger.warning("cannot listen for hints, polling instead: %s", error)
             self.failing = True
+            return False
+        if self.pooled:
+            opened.close()
+            tell_of_pooler()
             return False
         if self.failing:
             logger.info("listening for hints again")

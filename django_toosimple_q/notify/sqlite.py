@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from django.db import connections
+from django.db import DatabaseError, connections
 
 from django_toosimple_q.notify.base import WORK, Hints
 
@@ -16,6 +16,7 @@ class SqliteHints(Hints):
     def __init__(self, wakeup: Any, alias: str, channel: str = WORK) -> None:
         super().__init__(wakeup)
         self.alias = alias
+        self.version = 0
         self.version = self._version()
 
     def wait(self, seconds: float) -> bool:
@@ -32,9 +33,13 @@ class SqliteHints(Hints):
                 return True
 
     def _version(self) -> int:
+        """Return the number of the newest commit; of a file that is locked, what was known."""
         connection = connections[self.alias]
-        connection.ensure_connection()
-        # Twenty times a second: past Django's cursor, which takes ten times as long.
-        with connection.wrap_database_errors:
-            version: int = connection.connection.execute("PRAGMA data_version").fetchone()[0]
-            return version
+        try:
+            connection.ensure_connection()
+            # Twenty times a second: past Django's cursor, which takes ten times as long.
+            with connection.wrap_database_errors:
+                version: int = connection.connection.execute("PRAGMA data_version").fetchone()[0]
+                return version
+        except DatabaseError:  # without hints there is the tick, whose look tells of the trouble
+            return self.version

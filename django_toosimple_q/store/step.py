@@ -8,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from django.db import DatabaseError, connections, router
 
+from django_toosimple_q import signals
 from django_toosimple_q.models import TaskExec
 from django_toosimple_q.store.dialect import Dialect, dialect_of
 
@@ -15,6 +16,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ATTEMPTS = 10
+# When it is told that a step has to be repeated: where locks are asked for again and again, by
+# their number, where a busy file may take its time, by the time.
+TOLD_AFTER_FAILURES = 3
+TOLD_AFTER_SECONDS = 10.0
 
 
 def queue_connection() -> Any:
@@ -69,6 +74,16 @@ def statement(
     return run
 
 
+def is_lost(error: BaseException) -> bool:
+    """Tell whether the database is out of reach, or takes no writes, so that waiting helps."""
+    return dialect_of(queue_connection()).is_lost(error)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Tell whether the database answers and takes no writes from anybody."""
+    return dialect_of(queue_connection()).is_refusal(error)
+
+
 def release(connection: Any) -> None:
     """Undo what another thread's transaction has written, where that keeps all others waiting.
 
@@ -82,14 +97,22 @@ def repeat(attempt: Callable[[], R], dialect: Dialect) -> R:
     """Return what `attempt` returns, trying again while its error is a passing one."""
     began = time.monotonic()
     failures = 0
+    told = False
     while True:
         try:
             return attempt()
         except DatabaseError as error:
             failures += 1
-            patient = time.monotonic() - began < dialect.patience_seconds
+            seconds = time.monotonic() - began
+            patient = seconds < dialect.patience_seconds
             if not dialect.is_transient(error) or (failures >= ATTEMPTS and not patient):
                 raise
+            late = seconds >= TOLD_AFTER_SECONDS if patient else failures >= TOLD_AFTER_FAILURES
+            if late and not told:
+                told = True
+                signals.database_busy.send_robust(
+                    sender=dialect.family, error=error, failures=failures, seconds=seconds
+                )
             time.sleep(random.uniform(0, min(0.01 * 2**failures, 1)))
 
 

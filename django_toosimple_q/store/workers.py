@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import Q
 
-from django_toosimple_q.models import ScheduleExec, TaskExec, WorkerStatus
+from django_toosimple_q.models import Lane, QueueStatus, ScheduleExec, TaskExec, WorkerStatus
 from django_toosimple_q.store.dialect import dialect_of
 from django_toosimple_q.store.dialect.base import WORKERS
 from django_toosimple_q.store.step import adapt, statement, step
@@ -29,7 +29,7 @@ def missing_tables(connection: Any) -> list[str]:
     missing = []
     with connection.cursor() as cursor:
         tables = connection.introspection.table_names(cursor)
-        for model in (TaskExec, ScheduleExec, WorkerStatus):
+        for model in (TaskExec, ScheduleExec, WorkerStatus, QueueStatus, Lane):
             table = model._meta.db_table
             if table not in tables:
                 missing.append(f"table {table}")
@@ -110,6 +110,22 @@ def beat(connection: Any, worker_id: int, incarnation: str, now: datetime | None
             [*params, worker_id, incarnation],
         )
         return bool(cursor.rowcount)
+
+
+@step
+def restore(connection: Any, worker: WorkerStatus, held: Sequence[int], now: datetime) -> bool:
+    """Put the row of a living worker back that somebody deleted, and give it the rows it holds.
+
+    False when its row is there, so that it was declared dead, or when another has its label.
+    """
+    rows = WorkerStatus.objects.using(connection.alias)
+    if rows.filter(Q(pk=worker.pk) | Q(label=worker.label)).exists():
+        return False
+    worker.last_tick = now
+    worker.save(using=connection.alias, force_insert=True)
+    ownerless = TaskExec.objects.using(connection.alias).filter(worker=None, state="PROCESSING")
+    ownerless.filter(pk__in=held).update(worker=worker.pk)
+    return True
 
 
 @statement

@@ -9,8 +9,8 @@ from datetime import datetime
 from django_toosimple_q import signals
 from django_toosimple_q.execution import Claimed, Outcome
 from django_toosimple_q.models import WorkerStatus
-from django_toosimple_q.store import task_execs
-from django_toosimple_q.store.task_execs import Claimant
+from django_toosimple_q.store import task_execs, workers
+from django_toosimple_q.store.task_execs import Claimant, Place
 from django_toosimple_q.worker.board import Board
 
 Finished = tuple[Claimed, Outcome]
@@ -52,6 +52,13 @@ class Hands:
             self.running[claimed.pk] = claimed
             self.board.begin(claimed.pk)
             return claimed
+
+    def put_back(self, claimed: Claimed) -> None:
+        """Take a row back that was taken to run and that nothing was done with."""
+        with self.books:
+            self.running.pop(claimed.pk, None)
+            self.ready.appendleft(claimed)
+            self.board.clear([claimed.pk])
 
     def put(self, claimed: Claimed, outcome: Outcome | None) -> bool:
         """Take in what came of a row; None when it is in the database already.
@@ -96,15 +103,15 @@ class Hands:
         return bool(self.running or self.ready or self.finished)
 
     def turn_over(
-        self, queues: Sequence[str], limit: int, now: datetime, skipped_names: Sequence[str]
+        self, places: Sequence[Place], limit: int, now: datetime, skipped_names: Sequence[str]
     ) -> tuple[int, int]:
         """Hand in what is finished and claim what is next, in one transaction; count both."""
-        if not self.finished and not (queues and limit):
+        if not self.finished and not (places and limit):
             return 0, 0
         with self.exchange:
             finished = self._outcomes()
             kept, claimed = task_execs.turn_over(
-                finished, self.claimant, queues, limit, now, skipped_names
+                finished, self.claimant, places, limit, now, skipped_names
             )
             with self.books:
                 self._handed_in(finished)
@@ -161,6 +168,17 @@ class Hands:
             if strays:
                 task_execs.hand_back(strays, self.me.pk, now)
         return len(strays)
+
+    def held(self) -> list[int]:
+        """Return the ids of all rows in hand."""
+        with self.books:
+            finished = [claimed for claimed, _ in self.finished]
+            return [row.pk for row in (*self.ready, *self.running.values(), *finished)]
+
+    def restore(self, now: datetime) -> bool:
+        """Put this worker's row back, if somebody has deleted it, with all that is in hand."""
+        with self.exchange:
+            return workers.restore(self.me, self.held(), now)
 
     def tell_running(self) -> None:
         """Tell the tasks that run that they should come to an end."""

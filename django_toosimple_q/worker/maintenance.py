@@ -10,17 +10,25 @@ from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store import task_execs, workers
 from django_toosimple_q.store.task_execs.rescue import Rescue
 from django_toosimple_q.worker.identity import process_exists
+from django_toosimple_q.worker.options import beat_seconds
 
 LOOKS = 2
+# A beat may come a little early.
+ALMOST = 0.9
+PRUNING_SECONDS = 0.5
 WORKERS_KEPT = timedelta(days=1)
 WORKERS_PRUNED_EVERY = timedelta(hours=1)
 
 
 class Look(NamedTuple):
-    """A worker as it was first seen with its present heartbeat."""
+    """How often a worker was seen with its present heartbeat, at least one beat apart.
+
+    `moment` is the last of these times, by `time.monotonic`.
+    """
 
     last_tick: datetime
     looks: int
+    moment: float
 
 
 class Maintenance:
@@ -28,13 +36,15 @@ class Maintenance:
 
     A stale heartbeat alone proves nothing: after an outage of the database everybody's is stale.
     A worker is dead that was stale and has not beaten over two beats of ours (`patient`), or
-    whose process is gone from this host. A worker that drains and returns cannot wait.
+    whose process is gone from this host. Where we were kept from beating ourselves, what we saw
+    before does not count. A worker that drains and returns cannot wait.
     """
 
     def __init__(self, me: WorkerStatus, *, patient: bool) -> None:
         self.me = me
         self.patient = patient
         self.seen: dict[int, Look] = {}
+        self.looked = 0.0
         self.ownerless: dict[int, float] = {}
         self.revived = False
         self.pruned_workers: datetime | None = None
@@ -51,7 +61,11 @@ class Maintenance:
 
     def _declare(self, now: datetime) -> None:
         others = [row for row in workers.alive() if row.pk != self.me.pk]
-        self.seen = {row.pk: self._looked(row) for row in others}
+        moment = time.monotonic()
+        if moment - self.looked > LOOKS * beat_seconds(self.me.timeout.total_seconds()):
+            self.seen = {}
+        self.looked = moment
+        self.seen = {row.pk: self._looked(row, moment) for row in others}
         for row in others:
             if self._gone(row):
                 # Its process is gone: nobody beats for it, whatever its timeout says.
@@ -61,10 +75,14 @@ class Maintenance:
             ):
                 workers.declare_dead(row, now)
 
-    def _looked(self, row: WorkerStatus) -> Look:
+    def _looked(self, row: WorkerStatus, moment: float) -> Look:
         before = self.seen.get(row.pk)
-        looks = before.looks + 1 if before and before.last_tick == row.last_tick else 1
-        return Look(row.last_tick, looks)
+        if before is None or before.last_tick != row.last_tick:
+            return Look(row.last_tick, 1, moment)
+        if moment - before.moment < beat_seconds(row.timeout.total_seconds()) * ALMOST:
+            # Beats of ours that were held up come in a bunch.
+            return before
+        return Look(row.last_tick, before.looks + 1, moment)
 
     def _gone(self, row: WorkerStatus) -> bool:
         return bool(row.host) and row.host == self.me.host and not process_exists(row.pid)
@@ -94,9 +112,11 @@ class Maintenance:
         self.revived = True
 
     def _prune(self, now: datetime) -> None:
-        """Delete a batch of what ended long ago; the rest comes with the next beats."""
-        condition = task_execs.expired(conf.get("TOOSIMPLEQ_RETENTION"), now)
-        task_execs.prune(condition)
+        """Delete what ended long ago, for a short while; the rest comes with the next beats."""
+        conditions = task_execs.expired(conf.get("TOOSIMPLEQ_RETENTION"), now)
+        until = time.monotonic() + PRUNING_SECONDS
+        while task_execs.prune(conditions) and time.monotonic() < until:
+            pass
         if self.pruned_workers is None or now - self.pruned_workers > WORKERS_PRUNED_EVERY:
             self.pruned_workers = now
             task_execs.prune_workers(now - WORKERS_KEPT)

@@ -13,6 +13,7 @@ DEFAULT_TICK_SECONDS = 10.0
 DEFAULT_TIMEOUT_SECONDS = 300.0
 DEFAULT_GRACE_SECONDS = 3.0
 SHORTEST_TIMEOUT_SECONDS = 1.0
+LONGEST_BEAT_SECONDS = 5.0
 
 
 class InvalidOption(ToosimpleQError, ValueError):
@@ -77,7 +78,7 @@ class WorkerOptions:
     @property
     def beat(self) -> float:
         """Return the seconds between two heartbeats."""
-        return min(self.timeout / 6, 5.0)
+        return beat_seconds(self.timeout)
 
     def resolved_label(self) -> str:
         """Return the label with {pid} filled in."""
@@ -86,6 +87,11 @@ class WorkerOptions:
     def takes(self, queue: str) -> bool:
         """Tell whether this worker takes rows of a queue."""
         return queue not in self.excluded_queues and (not self.queues or queue in self.queues)
+
+
+def beat_seconds(timeout: float) -> float:
+    """Return the seconds between two heartbeats of a worker with such a timeout."""
+    return min(timeout / 6, LONGEST_BEAT_SECONDS)
 
 
 def _check_seconds(name: str, value: float, *, above: float) -> None:

@@ -5,20 +5,23 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from django.db import connections
+from django.db import DatabaseError, InterfaceError, connections
 
 from django_toosimple_q import signals
 from django_toosimple_q.execution import Claimed, Outcome
 from django_toosimple_q.notify.wakeup import WakeUp
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store import task_execs, workers
-from django_toosimple_q.store.step import queue_connection
+from django_toosimple_q.store.step import is_lost, queue_connection
 from django_toosimple_q.task import Task
 from django_toosimple_q.worker.batch import BatchSize
-from django_toosimple_q.worker.boundary import Boundary
+from django_toosimple_q.worker.boundary import Boundary, read_umask
 from django_toosimple_q.worker.deadline import MainThreadSlot, Slot, ThreadSlot, main_thread
 from django_toosimple_q.worker.executor import execute
 from django_toosimple_q.worker.hands import Hands
+
+# What a thread of the pool waits that met a database out of reach.
+REST_SECONDS = 1.0
 
 
 class Runner:
@@ -68,7 +71,12 @@ class Runner:
     def run_task(self, claimed: Claimed, slot: Slot, boundary: Boundary) -> None:
         """Run one call and keep its outcome until the next turn-over."""
         task = tasks_registry.find(claimed)
-        if task is None and self.known_elsewhere(claimed):
+        if task is None and self.left_to_others(claimed):
+            return
+        if task is not None and task.lane and not claimed.lane:
+            # Queued before its task was limited: it takes its turn among the limited ones.
+            claimed.lane = task.lane
+            self.hands.hand_back(self.now(), [claimed])
             return
         with slot.occupied(claimed):
             signals.task_started.send_robust(sender=Task, claimed=claimed)
@@ -94,6 +102,14 @@ class Runner:
             # What was given up on had its connection closed underneath.
             connections.close_all()
         return self.hands.put(claimed, outcome)
+
+    def left_to_others(self, claimed: Claimed) -> bool:
+        """See whether another worker knows a row's task; without an answer it stays in hand."""
+        try:
+            return self.known_elsewhere(claimed)
+        except BaseException:
+            self.hands.put_back(claimed)
+            raise
 
     def known_elsewhere(self, claimed: Claimed) -> bool:
         """Leave a row to a worker that knows its task, if there is one that lives."""
@@ -123,6 +139,7 @@ class Pool(Runner):
         self.go_on: Callable[[], bool] = lambda: True
 
     def start(self) -> None:
+        self.mask = read_umask()
         for number, slot in enumerate(self.slots):
             name = f"toosimpleq-task-{number}"
             thread = threading.Thread(target=self._run, args=(slot,), name=name, daemon=True)
@@ -149,14 +166,22 @@ class Pool(Runner):
     def _run(self, slot: ThreadSlot) -> None:
         slot.enter()
         slot.connection = queue_connection()
-        boundary = Boundary()
+        boundary = Boundary(self.mask)
         try:
             while True:
                 claimed = self._next()
                 if claimed is None:
                     return
                 began = time.monotonic()
-                self.run_task(claimed, slot, boundary)
+                try:
+                    self.run_task(claimed, slot, boundary)
+                except (DatabaseError, InterfaceError) as error:
+                    if not is_lost(error):
+                        raise
+                    # Nothing ran: the row is in hand again, and the worker's loop tells of it.
+                    connections.close_all()
+                    self._rest()
+                    continue
                 self.batch.observe(1, time.monotonic() - began)
                 if claimed.deaths:
                     # It ran alone: the others waited for it.
@@ -166,6 +191,12 @@ class Pool(Runner):
                     self.wakeup.set()
         finally:
             connections.close_all()
+
+    def _rest(self) -> None:
+        """Leave a database that is out of reach alone for a moment."""
+        with self.changed:
+            if not self.closing:
+                self.changed.wait(REST_SECONDS)
 
     def _next(self) -> Claimed | None:
         """Wait for a row to run; None when the worker closes."""

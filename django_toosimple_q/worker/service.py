@@ -33,6 +33,8 @@ class Service:
         self.stopping = False
         self.nudged = threading.Event()
         self.crash: BaseException | None = None
+        # When the action began that the thread is in, by the monotonic clock.
+        self.acting_since: float | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -73,7 +75,10 @@ class Service:
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Database trouble ends this round only; the next one tries again on a new connection."""
+        self.acting_since = time.monotonic()
         try:
             action()
         except (DatabaseError, InterfaceError):
             connections.close_all()
+        finally:
+            self.acting_since = None

@@ -5,19 +5,20 @@ import traceback
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 
-from django.db import InterfaceError, OperationalError
-from django.utils import timezone
+from django.db import DatabaseError, InterfaceError
 
 from django_toosimple_q import notify, signals
 from django_toosimple_q.exceptions import NotMigrated
 from django_toosimple_q.models import WorkerStatus
 from django_toosimple_q.notify.wakeup import WakeUp
 from django_toosimple_q.registry import schedules_registry, tasks_registry
-from django_toosimple_q.store import task_execs, workers
-from django_toosimple_q.store.step import queue_connection, queue_family
+from django_toosimple_q.store import queues, task_execs, workers
+from django_toosimple_q.store.step import is_lost, queue_connection, queue_family
+from django_toosimple_q.store.task_execs import Place
 from django_toosimple_q.worker import capture, identity
 from django_toosimple_q.worker.board import Board
-from django_toosimple_q.worker.deadline import ThreadSlot
+from django_toosimple_q.worker.clock import Clock
+from django_toosimple_q.worker.deadline import ThreadSlot, main_thread
 from django_toosimple_q.worker.hands import Hands
 from django_toosimple_q.worker.last_resort import LastResort
 from django_toosimple_q.worker.maintenance import Maintenance
@@ -27,7 +28,8 @@ from django_toosimple_q.worker.runner import Pool, Runner
 from django_toosimple_q.worker.scheduler import Scheduler, aware
 from django_toosimple_q.worker.service import Service
 from django_toosimple_q.worker.stopping import StopSignals
-from django_toosimple_q.worker.trouble import Trouble
+from django_toosimple_q.worker.trouble import Silence, Trouble
+from django_toosimple_q.worker.watchdog import Watchdog, stacks_printed
 
 ExitCodes = WorkerStatus.ExitCodes
 
@@ -44,14 +46,18 @@ class Worker:
     def __init__(self, options: WorkerOptions, board: Board | None = None) -> None:
         self.options = options
         self.board = board or Board()
-        self.offset = timedelta(0)
+        self.watchdog = Watchdog(
+            options.timeout, enabled=board is None and not options.inline and main_thread()
+        )
+        self.clock = Clock()
         self.wakeup = WakeUp()
         self.me = WorkerStatus(label=options.resolved_label(), timeout=self.timeout)
         self.hands = Hands(self.me, self.board)
         self.runner = self.make_runner()
         self.stop = StopSignals(options.grace, self.runner, self.wakeup)
-        self.queues: list[str] = []
-        self.next_due: datetime | None = None
+        self.places: list[Place] = []
+        # When there will be something to claim that there is not now.
+        self.next_moment: datetime | None = None
         self.looked = -LOOK_SECONDS
         self.attentive_until = 0.0
         self.fenced = False
@@ -61,10 +67,11 @@ class Worker:
         )
         # A thread that no silent database holds up.
         self.timekeeper = Service(
-            "time", options.beat / 2, self.board.beat, self.keep_time, lambda: self.hands.busy
+            "time", options.beat / 2, self.show_life, self.keep_time, lambda: self.hands.busy
         )
         self.last_resort = LastResort(self.hands, self.runner, self.stop, self.now, self.leave)
         self.trouble = Trouble()
+        self.silence = Silence()
         self.hints = notify.Hints(self.wakeup)
 
     def make_runner(self) -> Runner:
@@ -92,6 +99,10 @@ class Worker:
                     self.hints = notify.listen(self.wakeup, alias, queue_family())
                     stack.callback(self.hints.close)
                     stack.enter_context(self.service.running())
+                    stack.enter_context(stacks_printed())
+                    stack.enter_context(self.watchdog.running())
+                    self.board.beat()
+                    stack.callback(self.board.rest)
                     stack.enter_context(self.timekeeper.running())
                 self.runner.start()
                 self.loop()
@@ -114,6 +125,8 @@ class Worker:
                 f"{f' (nor {len(missing) - 1} more)' if missing[1:] else ''}. "
                 "Run `manage.py migrate` first."
             )
+        # Entering again after the database was lost half way, we are not in our own way.
+        identity.running_here.discard(self.me.incarnation)
         self.me = identity.register(
             self.me.label,
             label_is_default=self.options.label_is_default,
@@ -127,8 +140,8 @@ class Worker:
             wait=None if self.options.inline else self.wakeup.wait,
         )
         self.hands.me = self.me
-        self.board.enter(self.me.pk)
-        self.trouble.label = self.me.label
+        self.board.enter(self.me.pk, self.me.incarnation)
+        self.trouble.label = self.silence.label = self.clock.label = self.me.label
         self.scheduler = Scheduler(
             schedules_registry.for_queue(self.options.queues, self.options.excluded_queues)
             if self.options.schedules
@@ -137,6 +150,7 @@ class Worker:
         self.maintenance = Maintenance(self.me, patient=not self.options.inline)
         self.measure_clock()
         self.scheduler.sync(self.now())
+        queues.note({task.queue_name for task in tasks_registry.values()})
         self.maintenance.run_once(self.now())
         signals.worker_started.send_robust(sender=self.me.label, options=self.options)
 
@@ -145,8 +159,8 @@ class Worker:
         while not self.stop.requested:
             try:
                 worked = self.run_once(self.now())
-            except (OperationalError, InterfaceError) as error:
-                if self.options.inline:
+            except (DatabaseError, InterfaceError) as error:
+                if self.options.inline or not is_lost(error):
                     raise
                 self.wakeup.wait(self.trouble.lost(error))
                 continue
@@ -169,11 +183,13 @@ class Worker:
         if looked:
             self.look(now)
         limit = self.limit()
+        if self.places and limit:
+            self.watchdog.arm()
         finished, claimed = self.hands.turn_over(
-            self.queues, limit, now, sorted(self.runner.skipped_names)
+            self.places, limit, now, sorted(self.runner.skipped_names)
         )
         if claimed < limit:
-            self.queues = []
+            self.places = []
         if claimed:
             self.service.nudge()
             self.timekeeper.nudge()
@@ -186,6 +202,8 @@ class Worker:
 
     def wait(self) -> None:
         """Wait until something may be due, or something tells of new work."""
+        if not self.hands.busy:
+            self.watchdog.disarm()
         seconds = self.seconds_to_wait()
         if self.hands.finished:
             seconds = min(seconds, FLUSH_SECONDS)
@@ -199,20 +217,24 @@ class Worker:
         identity.running_here.discard(self.me.incarnation)
         try:
             workers.stop(self.me.pk, self.me.incarnation, code, log, self.now())
-        except (OperationalError, InterfaceError) as error:
+            self.board.leave()
+        except (DatabaseError, InterfaceError) as error:
+            if not is_lost(error):
+                raise
             self.trouble.lost(error)
         signals.worker_stopped.send_robust(sender=self.me.label, exit_code=code, exit_log=log)
 
     # One step
 
     def look(self, now: datetime) -> None:
-        """Learn which queues have rows to claim, waking those that are due."""
-        waiting = task_execs.look()
+        """Learn where there are rows to claim, waking those that are due."""
+        waiting = task_execs.look(now)
         if waiting.next_due is not None and waiting.next_due <= now:
             task_execs.wake(now)
-            waiting = task_execs.look()
-        self.queues = [queue for queue in waiting.queues if self.options.takes(queue)]
-        self.next_due = waiting.next_due
+            waiting = task_execs.look(now)
+        self.places = [place for place in waiting.places if self.options.takes(place.queue)]
+        moments = [one for one in (waiting.next_due, waiting.next_open) if one is not None]
+        self.next_moment = min(moments, default=None)
         self.looked = time.monotonic()
 
     def limit(self) -> int:
@@ -228,6 +250,9 @@ class Worker:
     def recycle(self) -> None:
         """Stop after so many tasks, or beyond so much memory, between two tasks."""
         tasks, memory = self.options.max_tasks, self.options.max_memory
+        if not self.runner.count:
+            # A process that is too large from the start shall at least do something.
+            return
         if tasks is not None and self.runner.count >= tasks:
             self.stop.request(f"--max_tasks={tasks}")
         elif memory is not None and resident_megabytes() > memory:
@@ -241,8 +266,8 @@ class Worker:
                 self.hands.hand_back(self.now())
                 self.hands.flush(self.now())
                 return
-            except (OperationalError, InterfaceError) as error:
-                if self.options.inline or time.monotonic() > patience:
+            except (DatabaseError, InterfaceError) as error:
+                if self.options.inline or not is_lost(error) or time.monotonic() > patience:
                     raise
                 self.wakeup.wait(self.trouble.lost(error))
 
@@ -256,7 +281,7 @@ class Worker:
 
     def beat(self) -> None:
         """Say that we live, then look after the others and after our own books."""
-        if not workers.beat(self.me.pk, self.me.incarnation):
+        if not workers.beat(self.me.pk, self.me.incarnation) and not self.restored():
             self.fenced = True
             self.wakeup.set()
             lost = self.hands.lost()
@@ -270,6 +295,13 @@ class Worker:
         self.hands.heed_cancels()
         self.runner.skipped_names.clear()
 
+    def restored(self) -> bool:
+        """Put our row back that somebody deleted; False when we were declared dead instead."""
+        restored = self.hands.restore(self.now())
+        if restored:
+            signals.worker_restored.send_robust(sender=self.me.label)
+        return restored
+
     def relieve(self) -> None:
         """Act for a main thread that a long task keeps: hand in, hand back."""
         self.tell_stopping()
@@ -278,6 +310,12 @@ class Worker:
             self.hands.flush(self.now())
         if self.hands.ready and self.overstayed(now):
             self.hands.hand_back(self.now())
+
+    def show_life(self) -> None:
+        """Show to whoever watches that this process runs Python; tell of a silent database."""
+        self.board.beat()
+        self.watchdog.feed()
+        self.silence.look(self.service.acting_since, time.monotonic())
 
     def keep_time(self) -> None:
         """Act on signals and deadlines where the threads of the tasks do not."""
@@ -296,19 +334,18 @@ class Worker:
     # Small things
 
     def now(self) -> datetime:
-        """Return the time by the database's clock, as far as it was measured."""
-        return timezone.now() + self.offset
+        """Return the time by the database's clock; inline, the caller's counts."""
+        return self.clock.now()
 
     def measure_clock(self) -> None:
-        """Learn how far this host's clock is from the database's; inline, the caller's counts."""
+        """Look at the database's clock."""
         if not self.options.inline:
-            before = timezone.now()
-            self.offset = workers.clock() - before
+            self.clock.look()
 
     def seconds_to_wait(self) -> float:
-        """Return how long nothing can be due."""
+        """Return how long there can be nothing to claim."""
         now = self.now()
-        moments = [aware(self.next_due)] if self.next_due else []
+        moments = [aware(self.next_moment)] if self.next_moment else []
         schedule = self.scheduler.earliest()
         moments += [schedule] if schedule else []
         until_due = min(((moment - aware(now)).total_seconds() for moment in moments), default=1e9)
@@ -316,7 +353,7 @@ class Worker:
 
     def look_is_fresh(self) -> bool:
         """Tell whether the last look still serves: claims were full since, and it is not old."""
-        return bool(self.queues) and time.monotonic() - self.looked < LOOK_SECONDS
+        return bool(self.places) and time.monotonic() - self.looked < LOOK_SECONDS
 
     def tell_stopping(self) -> None:
         """Tell once that the worker was asked to stop, and what it still waits for."""

@@ -9,7 +9,7 @@ from django.test import override_settings
 
 from django_toosimple_q import notify
 from django_toosimple_q.notify import postgres
-from django_toosimple_q.notify.base import Announcer
+from django_toosimple_q.notify.base import QUIET_SECONDS, Announcer
 from django_toosimple_q.notify.wakeup import WakeUp
 from tests.acceptance.processes import ProcessTests, environment
 from tests.app.tasks import echo
@@ -115,6 +115,18 @@ class AnnounceTests(ProcessTests):
 
         with self.assertLogs("toosimpleq", "WARNING"):
             self.announce()
+
+    def test_that_they_are_refused_is_told_once_for_each_time_they_fail(self):
+        for refused in (True, True, False, True):
+            self.sent.side_effect = OSError("refused") if refused else None
+            self.announcer.sent = -QUIET_SECONDS
+            told = self.assertLogs if refused else self.assertNoLogs
+            if self.announcer.failing and refused:
+                told = self.assertNoLogs
+            with told("toosimpleq", "WARNING"):
+                self.announce()
+
+        self.assertEqual(self.sent.call_count, 4)
 
     def test_the_setting_switches_them_off(self):
         with override_settings(TOOSIMPLEQ_NOTIFY=False):

@@ -1,10 +1,12 @@
-from django.db import IntegrityError, OperationalError
+import pytest
+from django.db import IntegrityError, OperationalError, connection
 from django.test import TransactionTestCase
 
 from django_toosimple_q.execution import Outcome
 from django_toosimple_q.models import WorkerStatus
 from django_toosimple_q.store import task_execs, workers
 from tests.app.models import Effect
+from tests.faults.wrapper import cut
 from tests.support import NOW, claim, isolate_registries, make_task, make_worker, reload
 
 
@@ -15,11 +17,11 @@ class AtomicTests(TransactionTestCase):
         self.me = make_worker()
         [self.claimed] = claim(self.me)
 
-    def run_call(self, act, state="SUCCEEDED"):
+    def run_call(self, act, state="SUCCEEDED", **more):
         def run():
             Effect.objects.create(key="done")
             act()
-            return Outcome(state, NOW, NOW)
+            return Outcome(state, NOW, NOW, **more)
 
         return task_execs.run_atomically(run, self.claimed, self.me.worker_id, lambda: NOW)
 
@@ -52,6 +54,25 @@ class AtomicTests(TransactionTestCase):
 
         self.assertEqual((outcome.state, outcome.replaced, written), ("INTERRUPTED", True, False))
         self.assertEqual(Effect.objects.count(), 0)
+
+    @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="there is no line to a file")
+    def test_a_failure_over_a_dead_connection_replaces_the_call(self):
+        def lose():
+            cut(connection.vendor, connection.connection)
+
+        outcome, written = self.run_call(lose, "FAILED")
+
+        self.assertEqual((outcome.state, outcome.replaced, written), ("INTERRUPTED", True, False))
+        self.assertEqual(Effect.objects.count(), 0)
+
+    @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="there is no line to a file")
+    def test_a_timeout_that_broke_the_connection_is_a_failure(self):
+        def lose():
+            cut(connection.vendor, connection.connection)
+
+        outcome, _ = self.run_call(lose, "FAILED", timed_out=True)
+
+        self.assertEqual((outcome.state, outcome.replaced), ("FAILED", False))
 
     def test_a_commit_that_the_database_refuses_is_the_task_s_failure(self):
         def refuse():

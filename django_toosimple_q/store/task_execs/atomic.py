@@ -34,8 +34,10 @@ def run_atomically(
     """
     connection = queue_connection()
     outcome = None
+    line = None
     try:
         with dialect_of(connection).transaction(connection):
+            line = connection.connection
             outcome = run()
             if outcome.state != States.SUCCEEDED:
                 raise Undone
@@ -43,30 +45,45 @@ def run_atomically(
                 raise Undone
     except Undone:
         assert outcome is not None
-        return _unless_lost(connection, outcome), False
-    except (OperationalError, InterfaceError) as error:
+        return _unless_lost(connection, line, outcome), False
+    except (DatabaseError, InterfaceError) as error:
+        if not dialect_of(connection).is_lost(error):
+            # A deferred constraint, checked by the commit: the task's own failure.
+            return _failed(outcome, error, now), False
         connection.close()
         if outcome is not None and _committed(claimed, worker_id):
             return outcome, True
         return _replaced(error, now), False
-    except DatabaseError as error:
-        # A deferred constraint, checked by the commit: the task's own failure.
-        return _failed(outcome, error, now), False
     return outcome, True
 
 
-def _unless_lost(connection: Any, outcome: Outcome) -> Outcome:
-    """Return the outcome, as one to be replaced when it only failed because the connection died."""
-    if outcome.state == States.FAILED and not connection.is_usable():
+def _unless_lost(connection: Any, line: Any, outcome: Outcome) -> Outcome:
+    """Return the outcome, as one to be replaced when it only failed because the connection died.
+
+    `line` is the driver's connection as it was; by now Django may have opened another. A timeout
+    that broke it is the task's own failure, or it would run over it again and again.
+    """
+    if outcome.state != States.FAILED or outcome.timed_out:
+        return outcome
+    if connection.connection is not line or not connection.is_usable():
         connection.close()
         outcome.state, outcome.replaced, outcome.next_attempt = States.INTERRUPTED, True, None
     return outcome
 
 
 def _committed(claimed: Claimed, worker_id: int) -> bool:
-    """Tell whether a commit whose answer was lost came through."""
-    rows = TaskExec.objects.using(queue_connection().alias)
-    return rows.filter(pk=claimed.pk, state=States.SUCCEEDED, worker=worker_id).exists()
+    """Tell whether a commit whose answer was lost came through.
+
+    While the database does not say, False: what is written instead later is refused by a row that
+    has SUCCEEDED, as it is not PROCESSING any more.
+    """
+    connection = queue_connection()
+    rows = TaskExec.objects.using(connection.alias)
+    try:
+        return rows.filter(pk=claimed.pk, state=States.SUCCEEDED, worker=worker_id).exists()
+    except (OperationalError, InterfaceError):
+        connection.close()
+        return False
 
 
 def _replaced(error: Exception, now: Callable[[], datetime]) -> Outcome:

@@ -1,0 +1,74 @@
+"""A second session to the database of the run: to lock tables in, and to end others' sessions."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connection
+from django.db.backends.signals import connection_created
+
+TABLES = ("toosimpleq_taskexec", "toosimpleq_workerstatus")
+
+
+@contextmanager
+def other_session() -> Iterator[Any]:
+    """Return a connection beside the one that Django gives this thread."""
+    other = connection.copy()
+    try:
+        yield other
+    finally:
+        other.close()
+
+
+@contextmanager
+def locked_tables() -> Iterator[None]:
+    """Let nobody read or write the queue's tables while the block runs."""
+    with other_session() as other, other.cursor() as cursor:
+        if other.vendor == "postgresql":
+            cursor.execute("BEGIN")
+            cursor.execute(f"LOCK TABLE {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE")
+        elif other.vendor == "mysql":
+            cursor.execute(f"LOCK TABLES {', '.join(f'{table} WRITE' for table in TABLES)}")
+        else:
+            cursor.execute("BEGIN EXCLUSIVE")
+        try:
+            yield
+        finally:
+            cursor.execute("UNLOCK TABLES" if other.vendor == "mysql" else "ROLLBACK")
+
+
+def end_sessions(like: str = "%") -> int:
+    """End the others' sessions with this database, all or those whose statement is like that."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "SELECT PG_TERMINATE_BACKEND(pid) FROM pg_stat_activity WHERE query LIKE %s"
+                " AND datname = CURRENT_DATABASE() AND pid <> PG_BACKEND_PID()",
+                [like],
+            )
+            return len(cursor.fetchall())
+        cursor.execute(
+            "SELECT id FROM information_schema.processlist"
+            " WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        )
+        found = [row[0] for row in cursor.fetchall()]
+        for session in found:
+            cursor.execute(f"KILL CONNECTION {session}")
+        return len(found)
+
+
+@contextmanager
+def opened_with(statement: str) -> Iterator[None]:
+    """Begin each connection of this process with a statement while the block runs."""
+
+    def begin(connection: Any, **kwargs: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    connection.close()
+    connection_created.connect(begin)
+    try:
+        yield
+    finally:
+        connection_created.disconnect(begin)
+        connection.close()

@@ -1,0 +1,69 @@
+"""A host whose clock jumps by an hour, there and back, beside one whose clock is right."""
+
+import os
+import time
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from unittest import mock
+
+from django.db import connection
+
+from django_toosimple_q.models import TaskExec
+from django_toosimple_q.store import workers
+from tests.acceptance.processes import ProcessTests
+from tests.app.tasks import echo, sleep
+from tests.faults.shifted import CLOCK
+from tests.support import wait_for
+
+HOUR = 3600
+TIMEOUT_SECONDS = 2
+# On SQLite the clock of the host is the database's: a schedule follows it.
+HAS_OWN_CLOCK = connection.vendor != "sqlite"
+
+
+class ClockTests(ProcessTests):
+    def setUp(self):
+        super().setUp()
+        self.clock = Path(self.folder.name) / "clock"
+        self.set_clock(0)
+        self.enterContext(mock.patch.dict(os.environ, {CLOCK: str(self.clock)}))
+
+    def set_clock(self, seconds):
+        # At once: a worker may read it at any time.
+        new = self.clock.with_name("new")
+        new.write_text(str(seconds))
+        new.rename(self.clock)
+
+    def test_nobody_is_declared_dead_and_no_occurrence_comes_twice_or_early(self):
+        options = [f"--timeout={TIMEOUT_SECONDS}", "--threads=2"] + ["--no_schedules"] * (
+            not HAS_OWN_CLOCK
+        )
+        jumping = self.worker(*options, module="tests.faults.shifted")
+        module = "django" if HAS_OWN_CLOCK else "tests.faults.shifted"
+        steady = self.worker(*options, module=module)
+        long = [sleep.queue(3.2 * TIMEOUT_SECONDS, self.ledger, f"long-{n}") for n in range(2)]
+        wait_for(lambda: len(self.lines()) == 2)
+
+        for seconds in (HOUR, -HOUR, 0):
+            self.set_clock(seconds)
+            time.sleep(TIMEOUT_SECONDS)
+
+        for row in long:
+            self.assertEqual(self.wait_for_state(row, "SUCCEEDED").attempt, 1)
+        self.wait_for_state(echo.queue(1), "SUCCEEDED")
+        self.assertEqual(TaskExec.objects.filter(state="INTERRUPTED").count(), 0)
+        for worker in (jumping, steady):
+            self.assertIsNone(worker.process.poll(), worker.log())
+            self.assertNotIn(" died; ", worker.log())
+        if HAS_OWN_CLOCK:
+            self.check_occurrences()
+            self.assertIn("clock of this host is off by 3600", jumping.log())
+            self.assertNotIn("clock of this host", steady.log())
+
+    def check_occurrences(self):
+        rows = TaskExec.objects.filter(task_name="app.second").order_by("pk")
+        occurrences = sorted(row.kwargs["at"] for row in rows)
+        steps = {(b - a).total_seconds() for a, b in pairwise(occurrences)}
+        self.assertEqual(steps, {1.0})
+        self.assertLess(occurrences[-1], workers.clock() + timedelta(seconds=1))

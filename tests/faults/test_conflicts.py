@@ -1,0 +1,171 @@
+"""What two sessions do to each other for real: deadlocks, lost races, locks that are not let go."""
+
+import threading
+from unittest import mock
+
+import pytest
+from django.db import DatabaseError, connection
+from django.test import TransactionTestCase
+
+from django_toosimple_q.execution import Outcome
+from django_toosimple_q.store import step, task_execs
+from tests.faults.sessions import other_session
+from tests.support import NOW, claim, isolate_registries, make_task, make_worker, states, wait_for
+
+IMPATIENT = {
+    "sqlite": "PRAGMA busy_timeout = 50",
+    "postgresql": "SET lock_timeout = '100ms'",
+    "mysql": "SET SESSION innodb_lock_wait_timeout = 1",
+}
+WAITING = {
+    "postgresql": "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    " AND datname = CURRENT_DATABASE()",
+    "mysql": "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
+}
+
+
+def only_on(*vendors):
+    return pytest.mark.skipif(connection.vendor not in vendors, reason=f"of {vendors} only")
+
+
+class ConflictTests(TransactionTestCase):
+    def setUp(self):
+        isolate_registries(self)
+        make_task().queue_many([(1,), (2,)])
+        self.me = make_worker()
+        self.claimed = claim(self.me)
+        self.errors = []
+        self.failed = threading.Condition()
+        self.addCleanup(connection.close)
+        self.enterContext(connection.execute_wrapper(self.count_errors))
+
+    def count_errors(self, execute, *args):
+        try:
+            return execute(*args)
+        except DatabaseError as error:
+            with self.failed:
+                self.errors.append(error)
+                self.failed.notify_all()
+            raise
+
+    def finish_both(self):
+        finished = [(row, Outcome("SUCCEEDED", NOW, NOW)) for row in self.claimed]
+        return task_execs.finish(finished, self.me.worker_id, NOW)
+
+    def touch(self, cursor, number):
+        cursor.execute(
+            "UPDATE toosimpleq_taskexec SET priority = priority + 1 WHERE id = %s",
+            [self.claimed[number].pk],
+        )
+
+    def beside(self, act):
+        """Let another session, which holds the second row, go on with `act` meanwhile."""
+        held, problems = threading.Event(), []
+
+        def run():
+            try:
+                with other_session() as other, other.cursor() as cursor:
+                    cursor.execute("BEGIN IMMEDIATE" if other.vendor == "sqlite" else "BEGIN")
+                    self.touch(cursor, 1)
+                    held.set()
+                    act(cursor)
+                    cursor.execute("COMMIT")
+            except BaseException as error:
+                problems.append(error)
+                held.set()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        held.wait(10)
+
+        def end():
+            thread.join(30)
+            self.assertEqual(problems, [])
+
+        return end
+
+    def until_somebody_waits(self, cursor):
+        """Wait until a session is kept by a lock; seen from a third one, with its own snapshot."""
+
+        def somebody_waits():
+            with other_session() as third, third.cursor() as look:
+                look.execute(WAITING[third.vendor])
+                return look.fetchone()[0]
+
+        # InnoDB shows the same again to who asks more than ten times a second.
+        wait_for(somebody_waits, every=0.15)
+
+    def until_failures(self, count):
+        with self.failed:
+            self.failed.wait_for(lambda: len(self.errors) >= count, timeout=20)
+
+    @only_on("postgresql", "mysql")
+    def test_the_victim_of_a_deadlock_does_its_step_again(self):
+        def close_the_ring(cursor):
+            # InnoDB chooses as its victim who has written less: not us.
+            for _ in range(50):
+                self.touch(cursor, 1)
+            self.until_somebody_waits(cursor)
+            self.touch(cursor, 0)
+
+        end = self.beside(close_the_ring)
+
+        kept = self.finish_both()
+
+        end()
+        self.assertEqual((len(kept), states()), (2, ["SUCCEEDED"] * 2))
+        self.assertRegex(str(self.errors[0]), "(?i)deadlock")
+
+    @only_on("postgresql")
+    def test_who_lost_a_race_under_a_strict_isolation_does_its_step_again(self):
+        with connection.cursor() as cursor:
+            cursor.execute("SET default_transaction_isolation = 'repeatable read'")
+        end = self.beside(self.until_somebody_waits)
+
+        kept = self.finish_both()
+
+        end()
+        self.assertEqual((len(kept), states()), (2, ["SUCCEEDED"] * 2))
+        self.assertIn("could not serialize", str(self.errors[0]))
+
+    @only_on("postgresql", "mysql")
+    def test_a_lock_that_is_held_for_long_is_asked_for_again_and_told_of_once(self):
+        with connection.cursor() as cursor:
+            cursor.execute(IMPATIENT[connection.vendor])
+        end = self.beside(lambda cursor: self.until_failures(4))
+
+        with self.assertLogs("toosimpleq", "WARNING") as logs:
+            kept = self.finish_both()
+
+        end()
+        self.assertEqual((len(kept), states()), (2, ["SUCCEEDED"] * 2))
+        [told] = logs.output
+        self.assertIn("database is busy, trying again: failures=3", told)
+
+    @only_on("sqlite")
+    def test_a_file_that_is_busy_for_long_is_asked_again_more_often_than_elsewhere(self):
+        with connection.cursor() as cursor:
+            cursor.execute(IMPATIENT[connection.vendor])
+        end = self.beside(lambda cursor: self.until_failures(step.ATTEMPTS + 2))
+
+        with (
+            mock.patch.object(step, "TOLD_AFTER_SECONDS", 0.2),
+            self.assertLogs("toosimpleq", "WARNING") as logs,
+        ):
+            kept = self.finish_both()
+
+        end()
+        self.assertEqual((len(kept), states()), (2, ["SUCCEEDED"] * 2))
+        [told] = logs.output
+        self.assertIn("database is busy, trying again", told)
+
+    @only_on("sqlite")
+    def test_a_call_waits_for_a_busy_file_as_well(self):
+        with connection.cursor() as cursor:
+            cursor.execute(IMPATIENT[connection.vendor])
+        end = self.beside(lambda cursor: self.until_failures(step.ATTEMPTS + 2))
+
+        make_task("other").queue()
+
+        end()
+        self.assertEqual(states(), ["PROCESSING", "PROCESSING", "QUEUED"])

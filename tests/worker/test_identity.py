@@ -1,0 +1,81 @@
+"""A label is no identity: who may take a row over that stands under it."""
+
+import os
+import socket
+from datetime import timedelta
+
+from django.test import TestCase
+
+from django_toosimple_q.exceptions import LabelInUse
+from django_toosimple_q.models import WorkerStatus
+from django_toosimple_q.worker.identity import register
+from tests.support import NOW, claim, isolate_registries, make_task, make_worker, reload
+
+HERE = socket.gethostname()
+TIMEOUT = timedelta(minutes=5)
+
+
+def gone():
+    """Return the id of a process that has ended."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return pid
+
+
+class SameLabelTests(TestCase):
+    def setUp(self):
+        isolate_registries(self)
+
+    def other(self, **fields):
+        return make_worker("w", incarnation="other", timeout=TIMEOUT, **fields)
+
+    def register(self, *, default=False, wait=None, now=lambda: NOW):
+        settings = {"timeout": TIMEOUT, "tasks": []}
+        return register("w", label_is_default=default, settings=settings, now=now, wait=wait)
+
+    def test_a_live_process_of_this_host_keeps_it(self):
+        self.other(host=HERE, pid=os.getppid())
+
+        with self.assertRaisesRegex(LabelInUse, f"held by process {os.getppid()} on this host"):
+            self.register()
+
+    def test_what_a_process_held_that_is_gone_from_this_host_is_taken_over(self):
+        other = self.other(host=HERE, pid=gone())
+        make_task().queue()
+        [claimed] = claim(other)
+
+        row = self.register()
+
+        self.assertEqual((row.pk, row.pid), (other.worker_id, os.getpid()))
+        self.assertNotEqual(row.incarnation, "other")
+        self.assertEqual(reload(claimed).state, "INTERRUPTED")
+
+    def test_our_own_process_id_is_no_proof_of_life(self):
+        # In a container that was started again, every worker has the same one.
+        other = self.other(host=HERE, pid=os.getpid())
+
+        self.assertEqual(self.register().pk, other.worker_id)
+
+    def test_a_default_label_of_another_host_gets_the_host_s_name(self):
+        self.other(host="elsewhere", pid=1)
+
+        self.assertEqual(self.register(default=True).label, f"w@{HERE}")
+        self.assertEqual(WorkerStatus.objects.count(), 2)
+
+    def test_a_given_label_of_another_host_waits_until_that_one_has_timed_out(self):
+        other = self.other(host="elsewhere", pid=1)
+        moments = [NOW + timedelta(minutes=2), NOW + timedelta(minutes=2), NOW + TIMEOUT * 2]
+        waited = []
+
+        row = self.register(wait=waited.append, now=lambda: moments[len(waited) * 2])
+
+        self.assertEqual(waited, [180.0])
+        self.assertEqual(row.pk, other.worker_id)
+
+    def test_one_that_cannot_wait_is_refused(self):
+        self.other(host="elsewhere", pid=1)
+
+        with self.assertRaisesRegex(LabelInUse, "held by a worker on elsewhere"):
+            self.register()

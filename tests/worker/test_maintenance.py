@@ -1,0 +1,39 @@
+"""Who counts as dead: a stale heartbeat alone proves nothing."""
+
+from datetime import timedelta
+from unittest import mock
+
+from django.test import TestCase
+
+from django_toosimple_q.models import WorkerStatus
+from django_toosimple_q.worker.maintenance import Maintenance
+from tests.support import NOW, ago, isolate_registries, make_worker
+
+TIMEOUT = timedelta(seconds=6)  # a beat each second
+
+
+class DeclareTests(TestCase):
+    def setUp(self):
+        isolate_registries(self)
+        mine = make_worker("me", timeout=TIMEOUT)
+        make_worker("other", incarnation="o", timeout=TIMEOUT, now=ago(seconds=10))
+        self.maintenance = Maintenance(WorkerStatus.objects.get(pk=mine.worker_id), patient=True)
+
+    def declared(self, *moments):
+        """Look after each of the moments and return at which ones the other counted as dead."""
+        dead = []
+        for moment in moments:
+            with mock.patch("time.monotonic", return_value=1000.0 + moment):
+                self.maintenance.run_once(NOW)
+            if WorkerStatus.objects.get(label="other").rescued:
+                dead.append(moment)
+        return dead
+
+    def test_a_stale_worker_is_dead_that_has_not_beaten_over_two_beats(self):
+        self.assertEqual(self.declared(0, 1, 2), [2])
+
+    def test_beats_that_come_in_a_bunch_count_once(self):
+        self.assertEqual(self.declared(0, 0.1, 0.2, 1, 1.1, 2), [2])
+
+    def test_what_was_seen_before_we_were_held_up_ourselves_does_not_count(self):
+        self.assertEqual(self.declared(0, 1, 9, 9.1, 10, 11), [11])
