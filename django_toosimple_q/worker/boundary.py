@@ -14,28 +14,31 @@ HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
 
 
 class Boundary:
-    """The state between two runs in a thread: taken when made, put back by `restore`."""
+    """The state between two runs in a thread: taken when made, put back by `restore`.
+
+    Beside other threads the umask cannot be taken; it is given.
+    """
 
     __slots__ = ("folder", "handlers", "inside", "mask")
 
-    def __init__(self) -> None:
+    def __init__(self, mask: int | None = None) -> None:
         # A worker that drains inside a TestCase is in a transaction already.
         self.inside = {
-            connection.alias: (connection.in_atomic_block, connection.autocommit)
+            connection.alias: (connection.in_atomic_block, commits_itself(connection))
             for connection in connections.all(initialized_only=True)
         }
         self.folder = current_folder()
-        self.mask: int | None = None
+        self.mask = mask
         self.handlers: list[Any] = []
         if threading.current_thread() is threading.main_thread():
-            self.mask = read_umask()
+            self.mask = read_umask() if mask is None else mask
             self.handlers = [signal.getsignal(number) for number in HANDLED]
 
     def restore(self) -> bool:
         """Put everything back; return whether a transaction was left open, now rolled back."""
         if self.folder and current_folder() != self.folder:
             os.chdir(self.folder)
-        if self.mask is not None and read_umask() != self.mask:
+        if self.mask is not None:
             os.umask(self.mask)
         for number, handler in zip(HANDLED, self.handlers, strict=False):
             if signal.getsignal(number) is not handler:
@@ -55,6 +58,13 @@ class Boundary:
                 # Usable or not: a new one costs little, and not every driver can tell.
                 forget(connection)
         return left_open
+
+
+def commits_itself(connection: Any) -> bool:
+    """Tell whether a connection is in autocommit mode, or will be once it is made."""
+    if connection.connection is None:
+        return bool(connection.settings_dict["AUTOCOMMIT"])
+    return bool(connection.autocommit)
 
 
 def forget(connection: Any) -> None:

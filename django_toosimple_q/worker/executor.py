@@ -10,7 +10,13 @@ from typing import Any
 from asgiref.sync import async_to_sync
 
 from django_toosimple_q import conf, payload, signals
-from django_toosimple_q.exceptions import Cancel, Retry, TaskInterrupted, UnreadablePayload
+from django_toosimple_q.exceptions import (
+    Cancel,
+    Retry,
+    TaskInterrupted,
+    TaskTimeout,
+    UnreadablePayload,
+)
 from django_toosimple_q.execution import Claimed, Outcome, running
 from django_toosimple_q.models import PREVIEW_LENGTH, TaskExec
 from django_toosimple_q.registry import tasks_registry
@@ -138,7 +144,12 @@ def failure(task: Task[Any, Any], claimed: Claimed, error: BaseException) -> Out
         return Outcome(States.FAILED, error=clean(str(error)))
     if isinstance(error, Cancel):
         return Outcome(States.FAILED, error=describe(error))
-    return Outcome(States.FAILED, error=describe(error), next_attempt=retried(task, claimed, error))
+    return Outcome(
+        States.FAILED,
+        error=describe(error),
+        next_attempt=retried(task, claimed, error),
+        timed_out=isinstance(error, TaskTimeout),
+    )
 
 
 def retried(task: Task[Any, Any], claimed: Claimed, error: BaseException) -> NextAttempt | None:

@@ -6,3 +6,6 @@ from django.apps import AppConfig
 class TestsAppConfig(AppConfig):
     name = "tests.app"
     label = "tests_app"
+
+    def ready(self) -> None:
+        from tests.app import hazards  # noqa: F401  (registers its tasks)
