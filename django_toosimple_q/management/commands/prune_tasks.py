@@ -52,14 +52,13 @@ class Command(BaseCommand):
             raise CommandError(
                 "nothing says what to delete. Give --min-age-days, or set TOOSIMPLEQ_RETENTION."
             )
-        only = {"queue": given["queue"]} if given["queue"] else {}
-        condition = task_execs.expired(retention, timezone.now(), **only)
-        total = task_execs.count_expired(condition)
+        conditions = task_execs.expired(retention, timezone.now(), given["queue"])
+        total = task_execs.count_expired(conditions)
         if given["dry_run"]:
             self.stdout.write(f"{total} rows would be deleted.")
             return
         deleted = 0
-        while count := task_execs.prune(condition):
+        while count := task_execs.prune(conditions):
             deleted += count
             self.progress(deleted, max(total, deleted))
         self.stdout.write(f"{deleted} rows deleted.")
