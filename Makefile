@@ -14,7 +14,7 @@ BIN = $(VENV)/bin
 INSTALL = $(PYTHON) scripts/environment.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench wheel clean
+.PHONY: help demo test lint format bench chaos wheel clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,10 @@ bench: ## measure against other queues
 wheel: ## build the wheel and look into it
 	@$(INSTALL) dev
 	$(BIN)/python scripts/wheel.py
+
+chaos: ## strike workers at random and account for every call (ARGS="--help")
+	@$(INSTALL) dev postgresql
+	$(BIN)/python benchmarks/chaos/run.py $(ARGS)
 
 clean: ## remove the environment and what tools left behind
 	rm -rf $(VENV) $(VENV).lock .venvs benchmarks/.venvs build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
