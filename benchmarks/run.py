@@ -1,229 +1,171 @@
-"""Measure this queue beside others: in turn, in one run, each checked to have run every task.
+"""Measure this queue against its goals and beside others, and write the page about it.
 
 examples:
-  python benchmarks/run.py                                    every queue on PostgreSQL, 3 rounds
-  python benchmarks/run.py --quick                            one short round
-  python benchmarks/run.py --database sqlite
-  python benchmarks/run.py --peers ours tasks-db raw --rounds 5
-  python benchmarks/run.py --json results.json
+  python benchmarks/run.py                           all of it, into docs/benchmarks.md
+  python benchmarks/run.py --quick                   a few minutes, to see that everything works
+  python benchmarks/run.py --only drain,latency
+  python benchmarks/run.py --only drain --peers ours tasks-db raw --rounds 5
+  python benchmarks/run.py --from benchmarks/results/full.json --docs
 
-Each queue has an environment of its own under benchmarks/.venvs, made on the first run. How it is
-measured, and what counts, stands in benchmarks/README.md.
+parts: drain, sqlite, processes, enqueue, latency, cron, growth, snapshot, memory, idle, hotspots.
+
+A run writes its figures and its page into benchmarks/results; a full run of all parts writes
+docs/benchmarks.md, too. Each queue has an environment of its own under benchmarks/.venvs, made on
+the first run. How it is measured, and what counts, stands in benchmarks/README.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
+import dataclasses
+import shlex
 import signal
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import environments
-from harness.contestants import BOTH, CONTESTANTS
+from harness.contestants import CONTESTANTS
+from harness.extent import FULL, QUICK
 
-if TYPE_CHECKING:
-    from harness.measure import Site
-
-FEWEST_TASKS = 200
+RESULTS = environments.BENCHMARKS / "results"
+DOCS = environments.REPOSITORY / "docs"
 
 
 def main() -> None:
-    """Install, measure round by round, print."""
-    options = parse()
+    """Measure the parts that are asked for, or read what was measured; write the page."""
     environments.enter(__file__)
+    options = parse()
     # Told to end, it cleans up, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if options.source is not None:
+        publish(read(options.source), docs=options.docs, source=options.source)
+        return
     with environments.alone(), tempfile.TemporaryDirectory() as folder:
         try:
-            Comparison(options, Path(folder)).run()
-        except environments.Unmeasurable as problem:
-            sys.exit(str(problem))
+            results = measure(options, Path(folder))
         except KeyboardInterrupt:
             sys.exit("stopped; nothing is left behind.")
+    whole = not options.quick and options.only == options.known
+    publish(results, docs=options.docs or whole)
+    if results["left_out"]:
+        sys.exit(1)
 
 
-class Comparison:
-    """One run: a server to make databases on, and what each contestant showed in each round."""
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Run the parts and return what they found."""
+    from harness.bench import Bench
+    from harness.machine import machine
+    from parts import PARTS
 
-    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
-        from harness.servers import DATABASES, Redis
-
-        self.options = options
-        self.folder = folder
-        self.server = DATABASES[options.database](folder)
-        self.needs_redis = any(CONTESTANTS[name].redis for name in options.peers)
-        self.redis = Redis()
-        self.found: dict[str, dict[str, Any]] = {}
-
-    def run(self) -> None:
-        """Measure each contestant in turn, so many rounds, and print what was found."""
-        from harness import report
-
-        self.prepare()
-        settings = self.settings()
-        try:
-            self.measure()
-        finally:
-            self.clean_up()
-        print(f"\n{report.conditions(settings)}\n\n{report.table(self.found)}")
-        if self.options.json:
-            report.write(self.options.json, settings, self.found)
-        if any("problem" in one for one in self.found.values()):
-            sys.exit(1)
-
-    def prepare(self) -> None:
-        """Make the environments; a queue that cannot be installed is named and left out."""
-        self.server.check()
-        self.check_redis()
-        problems: dict[str, str] = {}
-        for venv in dict.fromkeys(CONTESTANTS[name].venv for name in self.options.peers):
+    extent = QUICK if options.quick else FULL
+    extent = dataclasses.replace(extent, rounds=options.rounds or extent.rounds)
+    bench = Bench(extent, folder, options.python, options.peers)
+    about = machine()
+    found = {}
+    try:
+        for name in options.only:
             try:
-                environments.ensure(venv, self.options.python)
+                found[name] = PARTS[name](bench)
             except environments.Unmeasurable as problem:
-                problems[venv] = str(problem)
-        for name in self.options.peers:
-            contestant = CONTESTANTS[name]
-            self.found[name] = {"version": environments.pinned(contestant.peer)}
-            if contestant.venv in problems:
-                self.found[name]["problem"] = problems[contestant.venv]
+                bench.leave_out(name, problem)
+            except (OSError, subprocess.SubprocessError) as error:
+                bench.leave_out(name, environments.Unmeasurable(repr(error)))
+        servers, versions = bench.settings(), bench.versions()
+    finally:
+        bench.clean_up()
+    some = "" if options.only == options.known else f"-{'-'.join(options.only)}"
+    return {
+        "name": f"{extent.name}{some}",
+        "extent": extent.name,
+        "command": command(),
+        "machine": about,
+        "servers": servers,
+        "environments": versions,
+        "settings": {
+            "rounds": str(extent.rounds),
+            "tasks": f"{extent.tasks:,} for ours, fewer for slower queues",
+            "minutes": f"{(time.monotonic() - bench.began) / 60:.0f}",
+        },
+        "parts": found,
+        "left_out": bench.left_out,
+    }
 
-    def check_redis(self) -> None:
-        """Leave out what needs Redis where there is none, unless it was asked for by name."""
-        if not self.needs_redis:
-            return
-        try:
-            self.redis.check()
-        except environments.Unmeasurable as problem:
-            if self.options.named:
-                raise
-            print(f"without the queues on Redis: {problem}", file=sys.stderr)
-            self.needs_redis = False
-            kept = [name for name in self.options.peers if not CONTESTANTS[name].redis]
-            self.options.peers = kept
 
-    def measure(self) -> None:
-        from tqdm import tqdm
+def publish(results: dict[str, Any], *, docs: bool, source: Path | None = None) -> None:
+    """Write figures (unless they came from a file), page and plots, and print where they are."""
+    from harness import plots, report
 
-        turns = [name for _ in range(self.options.rounds) for name in self.options.peers]
-        progress = tqdm(turns, unit="run", dynamic_ncols=True)
-        for name in progress:
-            progress.set_description(f"{name:22}")
-            if "problem" in self.found[name]:
-                continue
-            try:
-                self.measure_one(name)
-            except environments.Unmeasurable as problem:
-                self.found[name]["problem"] = str(problem)
-                tqdm.write(f"{name}: {problem}", file=sys.stderr)
+    page = report.render(results)
+    RESULTS.mkdir(exist_ok=True)
+    if source is None:
+        report.write(RESULTS / f"{results['name']}.json", results)
+    for folder in [RESULTS, *([DOCS] if docs else [])]:
+        plots.draw(results["parts"], folder)
+        (folder / "benchmarks.md").write_text(page)
+    print(f"{page}\nwritten: {' and '.join(str(one) for one in written(docs))}")
 
-    def measure_one(self, name: str) -> None:
-        """Measure one contestant once, on empty tables."""
-        from harness.measure import Site
 
-        contestant = CONTESTANTS[name]
-        self.server.make_empty()
-        if contestant.redis:
-            self.redis.make_empty()
-        site = Site(contestant, self.server.kind, self.server.name, self.folder)
-        site.ask("setup")
-        count = max(int(self.options.tasks * contestant.share), FEWEST_TASKS)
-        if name == "raw":
-            site.ask("fill", 0, count)
-            self.server.settle()
-            self.note(name, "drained", count / float(site.ask("limit", count)))
-            return
-        self.queue(site, name, count)
-        if contestant.worker:
-            self.server.settle()
-            drained = site.drain(count)
-            self.note(name, "drained", drained.rate)
-            self.note(name, "peak_megabytes", drained.peak_megabytes)
+def written(docs: bool) -> list[Path]:
+    """Return the pages that were written."""
+    pages = [RESULTS / "benchmarks.md", *([DOCS / "benchmarks.md"] if docs else [])]
+    return [page.relative_to(environments.REPOSITORY) for page in pages]
 
-    def queue(self, site: Site, name: str, count: int) -> None:
-        """Queue some calls one by one, which is timed, and the rest in bulk."""
-        from harness.measure import ENQUEUED_ONE_BY_ONE
 
-        timed = min(count // 2, ENQUEUED_ONE_BY_ONE)
-        self.note(name, "queued", timed / float(site.ask("enqueue", 0, timed)))
-        if CONTESTANTS[name].worker:
-            site.ask("fill", timed, count)
+def read(path: Path) -> dict[str, Any]:
+    """Return the results in a file; end with a sentence when there are none."""
+    from harness import report
 
-    def note(self, name: str, what: str, value: float) -> None:
-        self.found[name].setdefault(what, []).append(value)
+    try:
+        return report.read(path)
+    except (OSError, ValueError) as error:
+        sys.exit(f"--from: {path} holds no results: {error}")
 
-    def settings(self) -> dict[str, str]:
-        """Return what the figures are measured with."""
-        python = environments.python_of(CONTESTANTS[self.options.peers[0]].venv)
-        versions = environments.packages(python.parent.parent.name, "Django", "psycopg")
-        return {
-            "Python": environments.version_of(python),
-            **versions,
-            **self.server.settings(),
-            **(self.redis.settings() if self.needs_redis else {}),
-            "cores": str(os.cpu_count()),
-            # Above the number of cores, others were at work: ratios hold, rates do not.
-            "load before": f"{os.getloadavg()[0]:.1f}",
-            "system": f"{platform.system()} {platform.machine()}",
-            "rounds": str(self.options.rounds),
-            "tasks": f"{self.options.tasks} (slower queues fewer)",
-        }
 
-    def clean_up(self) -> None:
-        self.server.drop()
-        if self.needs_redis:
-            self.redis.make_empty()
+def command() -> str:
+    """Return how this run was started."""
+    given = shlex.join(sys.argv[1:])
+    return f'make bench ARGS="{given}"' if given else "make bench"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; what cannot be right ends here."""
+    from parts import PARTS
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--only", metavar="PART,…", help=f"which parts (all): {','.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="one round, few tasks")
+    parser.add_argument("--rounds", type=int, help="how often each has its turn (3; quick: 1)")
     parser.add_argument(
-        "--peers",
-        nargs="+",
-        metavar="QUEUE",
-        help=f"which to measure (default: all): {', '.join(CONTESTANTS)}",
+        "--peers", nargs="+", metavar="QUEUE", help="which queues to drain (all that can)"
     )
-    parser.add_argument("--rounds", type=int, help="how often each has its turn (3)")
-    parser.add_argument("--tasks", type=int, help="how many tasks ours drains in a round (100000)")
-    parser.add_argument("--database", choices=BOTH, default="postgresql", help="(%(default)s)")
-    parser.add_argument("--quick", action="store_true", help="one round of 10000 tasks")
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="FILE", help="render these results"
+    )
+    parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md in any case")
     parser.add_argument(
         "--python", default=sys.executable, help="makes the environments (this one)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     options = parser.parse_args(arguments)
-    options.rounds = options.rounds if options.rounds is not None else 1 if options.quick else 3
-    options.tasks = (
-        options.tasks if options.tasks is not None else 10_000 if options.quick else 100_000
-    )
-    check(parser, options)
+    options.known = list(PARTS)
+    options.only = options.only.split(",") if options.only else options.known
+    refuse_unknown(parser, "--only", options.only, PARTS)
+    refuse_unknown(parser, "--peers", options.peers or (), CONTESTANTS)
+    if options.rounds is not None and options.rounds < 1:
+        parser.error(f"--rounds cannot be {options.rounds}. Use 1 or more.")
     return options
 
 
-def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """End with a sentence when an option cannot be right; fill in the default queues."""
-    for name, least in (("rounds", 1), ("tasks", FEWEST_TASKS)):
-        if getattr(options, name) < least:
-            parser.error(f"--{name} cannot be {getattr(options, name)}. Use {least} or more.")
-    unknown = set(options.peers or ()).difference(CONTESTANTS)
+def refuse_unknown(parser: argparse.ArgumentParser, option: str, given: Any, known: Any) -> None:
+    """End with a sentence when something is named that there is not."""
+    unknown = sorted(set(given).difference(known))
     if unknown:
-        parser.error(f"--peers: no queue {min(unknown)!r}. Choose from {', '.join(CONTESTANTS)}.")
-    able = [name for name, one in CONTESTANTS.items() if options.database in one.databases]
-    unable = set(options.peers or ()).difference(able)
-    if unable:
-        parser.error(
-            f"{min(unable)} is not measured on {options.database}. Leave it out of --peers."
-        )
-    options.named = bool(options.peers)
-    options.peers = list(dict.fromkeys(options.peers or able))
-    if options.json and not options.json.parent.is_dir():
-        parser.error(f"--json: there is no directory {options.json.parent}. Make it first.")
+        parser.error(f"{option}: there is no {unknown[0]!r}. Choose from {', '.join(known)}.")
 
 
 if __name__ == "__main__":

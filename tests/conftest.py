@@ -10,7 +10,7 @@ from django.db import connection
 
 TESTS = Path(__file__).parent
 # What needs a thread, a process or a second connection.
-NEEDS_SECOND_CONNECTION = {TESTS / "worker", TESTS / "acceptance"}
+NEEDS_SECOND_CONNECTION = {TESTS / "worker", TESTS / "acceptance", TESTS / "faults"}
 
 # How long one example takes depends on what else the machine does.
 hypothesis.settings.register_profile("toosimpleq", deadline=None)

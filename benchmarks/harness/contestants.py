@@ -12,7 +12,9 @@ class Contestant:
     """One row of the table.
 
     peer: its folder under peers/. worker: what comes after the interpreter; none for what has no
-    worker. share: of --tasks, so that all of them take about as long. stop: what ends the worker.
+    worker. share: of the tasks that ours gets, so that all of them take about as long. installed:
+    the environment it runs in, when that is another one than the peer's. stop: what ends the
+    worker.
     """
 
     peer: str
@@ -23,11 +25,12 @@ class Contestant:
     databases: tuple[str, ...] = BOTH
     redis: bool = False
     stop: signal.Signals = signal.SIGTERM
+    installed: str = ""
 
     @property
     def venv(self) -> str:
-        """Return the environment it runs in: the limit is measured in ours."""
-        return "ours" if self.peer == "limit" else self.peer
+        """Return the environment it runs in."""
+        return self.installed or self.peer
 
 
 def _django(*arguments: str) -> tuple[str, ...]:
@@ -49,38 +52,37 @@ def _celery(*options: str, **environment: str) -> Contestant:
 
 CONTESTANTS = {
     "ours": Contestant("ours", OURS),
-    "ours-atomic": Contestant("ours", OURS, 0.06, {"BENCH_ATOMIC": "1"}),
-    "ours-2-processes": Contestant("ours", (*OURS, "--processes=2"), processes=2),
+    "ours-atomic": Contestant("ours", OURS, 0.06, {"BENCH_ATOMIC": "1"}, databases=("postgresql",)),
     "toosimpleq-1": Contestant("toosimpleq_1", _django("worker", "-v0"), 0.01, stop=signal.SIGINT),
-    "tasks-db": Contestant("tasks_db", _django("db_worker", "-v0"), 0.01),
+    "tasks-db": Contestant("tasks_db", _django("db_worker", "-v0"), 0.02),
     "taskq": Contestant("django_taskq", _django("taskq"), 0.03),
-    "dj-queue": Contestant("djqueue", _django("dj_queue"), 0.03),
+    "dj-queue": Contestant("djqueue", _django("dj_queue"), 0.02),
     "dj-queue-3-threads": Contestant("djqueue", _django("dj_queue"), 0.03, {"BENCH_THREADS": "3"}),
-    "steady-queue": Contestant("steadyqueue", _django("steady_queue"), 0.02),
+    "steady-queue": Contestant("steadyqueue", _django("steady_queue"), 0.006),
     "steady-queue-3-threads": Contestant(
-        "steadyqueue", _django("steady_queue"), 0.02, {"BENCH_THREADS": "3"}
+        "steadyqueue", _django("steady_queue"), 0.01, {"BENCH_THREADS": "3"}
     ),
     "procrastinate": Contestant(
         "procrastinate_django",
         _django("procrastinate", "worker"),
-        0.03,
+        0.02,
         {"BENCH_COROUTINE": "1"},
         databases=("postgresql",),
     ),
     "procrastinate-plain": Contestant(
         "procrastinate_django",
         _django("procrastinate", "worker"),
-        0.03,
+        0.02,
         databases=("postgresql",),
     ),
-    "django-q2": Contestant("djangoq2", _django("qcluster"), 0.02),
+    "django-q2": Contestant("djangoq2", _django("qcluster"), 0.03),
     "huey-database": Contestant(
-        "huey_django", _django("run_huey", "--quiet"), 0.05, stop=signal.SIGINT
+        "huey_django", _django("run_huey", "--quiet"), 0.04, stop=signal.SIGINT
     ),
     "huey-redis": Contestant(
         "huey_django",
         _django("run_huey", "--quiet"),
-        0.1,
+        0.15,
         {"BENCH_HUEY_STORAGE": "redis"},
         databases=("postgresql",),
         redis=True,
@@ -89,16 +91,6 @@ CONTESTANTS = {
     "celery": _celery(),
     "celery-late": _celery(BENCH_ACKS_LATE="1"),
     "celery-solo": _celery("--pool=solo"),
-    "create": Contestant("limit"),
-    "raw": Contestant("limit", databases=("postgresql",)),
+    "raw": Contestant("limit", databases=("postgresql",), installed="ours"),
 }
-
-NOTES = {
-    "ours-atomic": "`atomic=True`: effects and outcome in one commit, task by task",
-    "dj-queue": "one thread; -3-threads is its default",
-    "steady-queue": "one thread; -3-threads is its default",
-    "procrastinate": "the task is a coroutine; -plain is a plain function, run in a thread",
-    "celery": "keeps nothing on disk; -late acknowledges after the run; -solo does not fork",
-    "create": "Django's `Model.objects.create` on an equal table: the limit of `queue()`",
-    "raw": "psycopg alone, batches of 50, one statement and one commit each, on our table",
-}
+LIMIT = CONTESTANTS["raw"]

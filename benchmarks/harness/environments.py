@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ REPOSITORY = BENCHMARKS.parent
 VENVS = BENCHMARKS / ".venvs"
 OLDEST = (3, 12)  # of Django 6.1, which every peer is measured with
 INSTALL_SECONDS = 300
+# The environments that hold this repository's package.
+OURS = ("ours", "ours_mariadb")
 
 
 class Unmeasurable(Exception):
@@ -27,10 +30,9 @@ class Unmeasurable(Exception):
 def enter(script: str) -> None:
     """Go on in the harness's own environment: a process of the calling one is replaced."""
     if sys.version_info < OLDEST:
-        raise SystemExit(
-            f"this is Python {sys.version.split()[0]}, and Django 6.1 needs "
-            f"{OLDEST[0]}.{OLDEST[1]} or later. Name one: make bench PYTHON=python3.13"
-        )
+        newer = _newer_python()
+        _say(f"this is Python {sys.version.split()[0]}; going on with {newer}")
+        os.execv(newer, [newer, script, *sys.argv[1:]])
     if Path(sys.prefix) == VENVS / "harness":
         return
     try:
@@ -38,6 +40,22 @@ def enter(script: str) -> None:
     except Unmeasurable as problem:
         raise SystemExit(str(problem)) from problem
     os.execv(python, [str(python), script, *sys.argv[1:]])
+
+
+def _newer_python() -> str:
+    """Return an interpreter that Django 6.1 runs on, from PATH or from where pyenv keeps them."""
+    names = [f"python{OLDEST[0]}.{minor}" for minor in (13, 14, 12)]
+    kept = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    places = [shutil.which(name) for name in names]
+    places += [str(one) for name in names for one in sorted(kept.glob(f"*/bin/{name}"))]
+    for place in filter(None, places):
+        # What stands in PATH may be a stand-in that only says that there is none.
+        if not subprocess.run([place, "-c", ""], capture_output=True, check=False).returncode:
+            return place
+    raise SystemExit(
+        f"this is Python {sys.version.split()[0]}, and Django 6.1 needs "
+        f"{OLDEST[0]}.{OLDEST[1]} or later. Install one, or name it: make bench PYTHON=python3.13"
+    )
 
 
 @contextmanager
@@ -66,15 +84,15 @@ def ensure(name: str, base: str) -> Path:
     """
     requirements = _requirements(name)
     stamp = VENVS / name / "installed"
-    wanted = hashlib.sha256(requirements.read_bytes() + version_of(base).encode()).hexdigest()
+    wanted = hashlib.sha256(_listed(requirements) + version_of(base).encode()).hexdigest()
     python = python_of(name)
     if not (stamp.exists() and stamp.read_text() == wanted and python.exists()):
         _say(f"making the environment of {name} …")
         _run([base, "-m", "venv", "--clear", str(VENVS / name)])
         _pip(python, "-r", str(requirements))
         stamp.write_text(wanted)
-    if name == "ours":
-        _say("building this repository's package …")
+    if name in OURS:
+        _say(f"building this repository's package into {name} …")
         _pip(python, "--force-reinstall", "--no-deps", "--no-build-isolation", str(REPOSITORY))
         _run([str(python), "-m", "pip", "check"])
     return python
@@ -82,7 +100,7 @@ def ensure(name: str, base: str) -> Path:
 
 def pinned(name: str) -> str:
     """Return the distribution that a peer's folder is about, such as "huey 3.5.4"."""
-    if name in ("ours", "limit"):
+    if name in OURS:
         return _revision()
     first = _requirements(name).read_text().splitlines()[0]
     return re.sub(r"\[.*\]", "", first).replace("==", " ")
@@ -98,6 +116,13 @@ def packages(name: str, *wanted: str) -> dict[str, str]:
 def _requirements(name: str) -> Path:
     folder = BENCHMARKS / "harness" if name == "harness" else BENCHMARKS / "peers" / name
     return folder / "requirements.txt"
+
+
+def _listed(requirements: Path) -> bytes:
+    """Return a list of requirements together with those that it includes."""
+    text = requirements.read_text()
+    included = re.findall(r"^-r (.+)$", text, re.MULTILINE)
+    return text.encode() + b"".join(_listed(requirements.parent / one) for one in included)
 
 
 def version_of(python: str | Path) -> str:

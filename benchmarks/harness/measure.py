@@ -19,7 +19,6 @@ STEP_SECONDS = 600
 STALL_SECONDS = 60
 STOP_SECONDS = 20
 POLL_SECONDS = 0.02
-ENQUEUED_ONE_BY_ONE = 2000
 
 
 @dataclass(frozen=True)
@@ -51,15 +50,18 @@ class Site:
 
     def ask(self, *arguments: object) -> str:
         """Have the peer's driver do one thing and return what it printed."""
-        ran = subprocess.run(
-            self._driver(*arguments),
-            cwd=BENCHMARKS,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=STEP_SECONDS,
-            check=False,
-        )
+        try:
+            ran = subprocess.run(
+                self._driver(*arguments),
+                cwd=BENCHMARKS,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=STEP_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Unmeasurable(f"{self._what(arguments)} took over {STEP_SECONDS} s.") from None
         if ran.returncode:
             raise Unmeasurable(f"{self._what(arguments)} failed: {ran.stderr.strip()[-2000:]}")
         return ran.stdout.strip()
@@ -70,11 +72,11 @@ class Site:
         The clock runs from the first task (the moment when every process has run one) until the
         last outcome is stored.
         """
-        with self._watcher(count) as watcher, self._worker() as worker:
-            self._wait_for(count, worker)
+        with self._watcher(count) as watcher, self.working() as worker:
+            self.wait_for(count, worker)
             settled = self._settled(watcher)
-        records = list(RECORD.iter_unpack(self.ledger.read_bytes()))
-        self._check(records, count)
+        records = self.records()
+        self.check(records, count)
         firsts = {pid: at for _, at, pid in reversed(records)}
         if len(firsts) != self.contestant.processes:
             raise Unmeasurable(
@@ -84,7 +86,29 @@ class Site:
         after = sum(at > began for _, at, _ in records)
         return Drained(after / (settled - began) * 1e9, worker.peak_megabytes)
 
-    def _check(self, records: list[tuple[int, int, int]], count: int) -> None:
+    def drain_head(self, count: int) -> float:
+        """Start the worker and return how fast it ran the first `count` tasks of those that wait.
+
+        Only these have a number; the clock runs from the first of them to the last.
+        """
+        with self.working() as worker:
+            self.wait_for(count, worker)
+        records = [record for record in self.records() if record[0] >= 0]
+        self.check(records, count)
+        moments = [at for _, at, _ in records]
+        return (count - 1) / (max(moments) - min(moments)) * 1e9
+
+    def records(self) -> list[tuple[int, int, int]]:
+        """Return what the tasks noted: number, moment, process."""
+        held = self.ledger.read_bytes()
+        return list(RECORD.iter_unpack(held[: len(held) // RECORD.size * RECORD.size]))
+
+    def ran(self) -> int:
+        """Return how many records there are."""
+        return self.ledger.stat().st_size // RECORD.size
+
+    def check(self, records: list[tuple[int, int, int]], count: int) -> None:
+        """Raise Unmeasurable unless the tasks 0, 1 … ran once each."""
         numbers = [number for number, _, _ in records]
         if sorted(numbers) != list(range(count)):
             missing = len(set(range(count)).difference(numbers))
@@ -114,7 +138,8 @@ class Site:
             watcher.wait()
 
     @contextmanager
-    def _worker(self) -> Iterator["Worker"]:
+    def working(self) -> Iterator["Worker"]:
+        """Have the worker run."""
         command = [str(python_of(self.contestant.venv)), *self.contestant.worker]
         with self.log.open("wb") as log:
             started = Worker(
@@ -132,10 +157,10 @@ class Site:
         finally:
             started.stop(self.contestant.stop)
 
-    def _wait_for(self, count: int, worker: "Worker") -> None:
+    def wait_for(self, count: int, worker: "Worker") -> None:
         """Wait until so many tasks have run; a worker that stands still is an error."""
         seen, changed = -1, time.monotonic()
-        while (ran := self.ledger.stat().st_size // RECORD.size) < count:
+        while (ran := self.ran()) < count:
             if ran != seen:
                 seen, changed = ran, time.monotonic()
             ended = worker.process.poll()

@@ -1,61 +1,156 @@
-"""What was found, as a table and as a file."""
+"""The page that a run gives: goals, tables, and what all of it was measured with.
+
+Nothing but the standard library, so that a test can render a page without any queue installed.
+"""
 
 import json
-import statistics
 from pathlib import Path
 from typing import Any
 
-from harness.contestants import NOTES
+from harness import tables
+from harness.goals import GOALS
+from harness.tables import table
 
-Found = dict[str, dict[str, Any]]
+Results = dict[str, Any]
+
+# Part, heading, what is said of it, the plot beneath its table.
+SECTIONS = (
+    (
+        "drain",
+        "Drain on PostgreSQL",
+        "No-op tasks that wait, run by one worker. Of a peer's variants the fastest counts.",
+        "",
+    ),
+    ("sqlite", "Drain on SQLite", "WAL, every commit on disk.", ""),
+    (
+        "processes",
+        "More processes",
+        "`worker --processes=N`; the clock runs once every process has run a task.",
+        "processes",
+    ),
+    (
+        "enqueue",
+        "Enqueue",
+        "In turns, fifty calls each, every call with a commit of its own; then `queue_many`.",
+        "",
+    ),
+    (
+        "latency",
+        "Pick-up",
+        "A worker that has gone back to sleep, called every 0.3 to 0.6 s: from the caller's commit "
+        "to the start of the task.",
+        "",
+    ),
+    ("cron", "Cron by the second", "From the second to the start of its task.", ""),
+    (
+        "growth",
+        "Large tables",
+        "The other rows have run, or wait behind those that are measured.",
+        "table-size",
+    ),
+    (
+        "snapshot",
+        "One long transaction",
+        "Another session holds a `REPEATABLE READ` snapshot open: dead rows stay in the table and "
+        "in its indexes until it ends.",
+        "long-transaction",
+    ),
+    ("memory", "Memory", "", ""),
+    ("idle", "An idle worker", "Told by NOTIFY; looks at each tick all the same.", ""),
+    (
+        "hotspots",
+        "Where the time of a drain goes",
+        "Samples of the worker's main thread, taken by processor time; the rest is waiting.",
+        "",
+    ),
+)
+SHORT = {
+    "full": "",
+    "quick": "**A quick run: few tasks, few rounds. It shows that everything works, not how fast "
+    "it is.**",
+}
 
 
-def table(found: Found) -> str:
-    """Return medians with their range, and how many times ours is as fast, by rounds."""
+def render(results: Results) -> str:
+    """Return the page, in Markdown."""
+    parts = results["parts"]
+    blocks = [
+        "# Benchmarks",
+        f"Written by `{results['command']}`. Ratios are medians of the ratios within a round, in "
+        "which everybody takes a turn; a round in which a task is missing or ran twice is "
+        "refused. How it is measured: [benchmarks/README.md](../benchmarks/README.md).",
+        SHORT[results["extent"]],
+        "## Goals",
+        goals(parts),
+        left_out(results["left_out"]),
+    ]
+    for part, heading, text, plot in SECTIONS:
+        blocks.append(f"## {heading}")
+        if part not in parts:
+            blocks.append("Not measured in this run.")
+            continue
+        blocks += [text, getattr(tables, part)(parts)]
+        if plot:
+            blocks.append(f"![{heading}](benchmarks-{plot}.svg)")
+    blocks += ["## Measured with", conditions(results)]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def goals(parts: dict[str, Any]) -> str:
+    """Return the table of goals; one whose part was not measured says so."""
+    rows = []
+    for goal in GOALS:
+        verdict = goal.read(parts)
+        shown = verdict.shown if verdict else "not measured"
+        reached = ("yes" if verdict.reached else "**no**") if verdict else ""
+        rows.append([goal.what, goal.wanted, shown, reached])
+    return table(["what", "goal", "measured", "reached"], rows, numbers_from=4)
+
+
+def left_out(problems: dict[str, str]) -> str:
+    """Name what could not be measured, and why."""
+    if not problems:
+        return ""
+    lines = [f"* {what}: {problem.splitlines()[0]}" for what, problem in problems.items()]
+    return "\n".join(["Left out:", "", *lines])
+
+
+def conditions(results: Results) -> str:
+    """Return machine, servers and versions, and how to do it again."""
+    servers = {
+        title: ", ".join(f"{name} {value}" for name, value in settings.items() if name != title)
+        for title, settings in results["servers"].items()
+    }
     lines = [
-        "| queue | version | drained/s: median (min to max) | ours ÷ it | queued/s | peak MB |",
-        "|---|---|--:|--:|--:|--:|",
+        *(f"* {name}: {value}" for name, value in results["machine"].items()),
+        *(
+            f"* {title} {results['servers'][title][title]}: {shown}"
+            for title, shown in servers.items()
+        ),
+        *(f"* {name}: {value}" for name, value in results["settings"].items()),
     ]
-    for name, one in found.items():
-        drained, queued = one.get("drained", []), one.get("queued", [])
-        cells = [
-            name,
-            one["version"],
-            spread(drained),
-            ratio(found, name, "drained"),
-            spread(queued).split(" ")[0],
-            f"{max(one['peak_megabytes']):.0f}" if one.get("peak_megabytes") else "",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    notes = [f"- {name}: {NOTES[name]}" for name in found if name in NOTES]
-    problems = [
-        f"- {name} FAILED: {one['problem']}" for name, one in found.items() if "problem" in one
+    rows = [
+        [one["queue"], one["Python"], one["Django"], drivers(one)]
+        for one in results["environments"].values()
     ]
-    return "\n".join([*lines, "", *notes, *problems])
+    again = f"```shell\n{results['command']}\n```"
+    return "\n\n".join(
+        ["\n".join(lines), table(["queue", "Python", "Django", "with"], rows, 4), again]
+    )
 
 
-def spread(rates: list[float]) -> str:
-    """Return the median of some rates and their range."""
-    if not rates:
-        return ""
-    if len(rates) == 1:
-        return f"{rates[0]:,.0f}"
-    return f"{statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})"
+def drivers(versions: dict[str, str]) -> str:
+    """Return the database drivers of an environment."""
+    installed = {name: versions[name] for name in ("psycopg", "mysqlclient", "redis")}
+    return ", ".join(f"{name} {one}" for name, one in installed.items() if one != "none")
 
 
-def ratio(found: Found, name: str, what: str) -> str:
-    """Return the median over rounds of ours divided by another, both of the same round."""
-    ours, other = found.get("ours", {}).get(what, []), found[name].get(what, [])
-    if not ours or len(ours) != len(other):
-        return ""
-    return f"{statistics.median(a / b for a, b in zip(ours, other, strict=True)):.2f}"
+def read(path: Path) -> Results:
+    """Return the results of a run. Raises ValueError, OSError."""
+    return json.loads(path.read_text())
 
 
-def conditions(settings: dict[str, str]) -> str:
-    """Return what the figures were measured with, in one line."""
-    return ", ".join(f"{name} {value}" for name, value in settings.items())
-
-
-def write(path: Path, settings: dict[str, str], found: Found) -> None:
-    """Write everything to a JSON file."""
-    path.write_text(json.dumps({"settings": settings, "found": found}, indent=1) + "\n")
+def write(path: Path, results: Results) -> None:
+    """Keep the results of a run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")

@@ -2,80 +2,176 @@
 
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import psycopg
+import pymysql
 import redis
 
 from harness.environments import Unmeasurable
 
 REDIS_URL = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379/15")
-SHOWN = (
-    "server_version",
-    "fsync",
-    "synchronous_commit",
-    "shared_buffers",
-    "max_wal_size",
-    "full_page_writes",
-)
 CONNECT_SECONDS = 5
-HOW_TO_REACH = {
-    "postgresql": (
-        "Start it, set PGHOST, PGPORT, PGUSER and PGPASSWORD, or use --database sqlite."
-    ),
-    "mariadb": "Start it, or set MYSQL_HOST, MYSQL_USER and MYSQL_PASSWORD.",
-}
 
-# libpq's own variables, for us and for every peer.
+# For libpq and for the peers' settings: ours and every peer's connections alike.
 os.environ.setdefault("PGHOST", "127.0.0.1")
 os.environ.setdefault("PGUSER", "postgres")
+os.environ.setdefault("MYSQL_HOST", "127.0.0.1")
+os.environ.setdefault("MYSQL_PORT", "3306")
+os.environ.setdefault("MYSQL_USER", "root")
+os.environ.setdefault("MYSQL_PASSWORD", "")
 
 
 class PostgreSQL:
     """Databases of our own on the server that libpq finds."""
 
     kind = "postgresql"
+    title = "PostgreSQL"
+    shown = (
+        "server_version",
+        "fsync",
+        "synchronous_commit",
+        "full_page_writes",
+        "shared_buffers",
+        "max_wal_size",
+        "autovacuum",
+    )
 
     def __init__(self, folder: Path) -> None:
         self.name = f"bench_toosimpleq_{os.getpid()}"
 
     def check(self) -> None:
         """Raise Unmeasurable when the server does not let us in."""
-        self._run("postgres", "SELECT 1")
+        self.ask("SELECT 1", database="postgres")
 
     def make_empty(self) -> None:
-        self.drop()
-        self._run("postgres", f"CREATE DATABASE {self.name}")
+        self._drop(self.name)
+        self.ask(f"CREATE DATABASE {self.name}", database="postgres")
+
+    def keep(self, label: str) -> None:
+        """Keep the database as it is under another name, for `bring_back`."""
+        self._copy(self.name, f"{self.name}_{label}")
+
+    def bring_back(self, label: str) -> None:
+        """Make the database what it was when it was kept."""
+        self._copy(f"{self.name}_{label}", self.name)
 
     def settle(self) -> None:
         """Leave nothing of the set-up for later: no statistics to gather, nothing to flush."""
-        self._run(self.name, "VACUUM ANALYZE")
-        self._run(self.name, "CHECKPOINT")
+        self.ask("VACUUM ANALYZE")
+        self.ask("CHECKPOINT")
 
     def drop(self) -> None:
-        self._run("postgres", f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+        """Drop the database and all that were kept."""
+        listed = "SELECT string_agg(datname, ' ') FROM pg_database WHERE datname LIKE %s"
+        pattern = self.name.replace("_", r"\_") + "%"
+        for name in self.ask(listed, pattern, database="postgres").split():
+            self._drop(name)
 
     def settings(self) -> dict[str, str]:
-        shown = {one: self._run("postgres", f"SHOW {one}") for one in SHOWN}
-        return {"PostgreSQL": shown.pop("server_version"), **shown}
+        shown = {one: self.ask(f"SHOW {one}", database="postgres") for one in self.shown}
+        return {self.title: shown.pop("server_version").split(" ")[0], **shown}
 
-    def _run(self, database: str, statement: str) -> str:
+    def transactions(self) -> int:
+        """Return how many transactions were committed in the database so far."""
+        counted = "SELECT xact_commit FROM pg_stat_database WHERE datname = %s"
+        return int(self.ask(counted, self.name, database="postgres"))
+
+    def connect(self, database: str = "") -> psycopg.Connection:
+        """Return a connection. Raises Unmeasurable."""
         try:
-            with psycopg.connect(
-                dbname=database, autocommit=True, connect_timeout=CONNECT_SECONDS
-            ) as connection:
-                cursor = connection.execute(statement)
-                return str(cursor.fetchone()[0]) if cursor.description else ""
+            return psycopg.connect(
+                dbname=database or self.name, autocommit=True, connect_timeout=CONNECT_SECONDS
+            )
         except psycopg.OperationalError as error:
             raise Unmeasurable(
-                f"PostgreSQL did not answer: {str(error).strip()} {HOW_TO_REACH['postgresql']}"
+                f"PostgreSQL did not answer: {_line(error)}. "
+                "Start it, or set PGHOST, PGPORT, PGUSER and PGPASSWORD."
             ) from error
+
+    def ask(self, statement: str, *values: str, database: str = "") -> str:
+        """Run a statement and return its first value, "" for none."""
+        try:
+            with self.connect(database) as connection:
+                # Without values a percent sign is one.
+                cursor = connection.execute(statement, values or None)
+                row = cursor.fetchone() if cursor.description else None
+        except psycopg.Error as error:
+            raise Unmeasurable(f"PostgreSQL refused {statement!r}: {_line(error)}") from error
+        return str(row[0]) if row and row[0] is not None else ""
+
+    def _drop(self, name: str) -> None:
+        self.ask(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", database="postgres")
+
+    def _copy(self, source: str, target: str) -> None:
+        self._drop(target)
+        # Before 15, copying files is the only way; the newer one writes all of it to the log.
+        newer = int(self.ask("SHOW server_version_num", database="postgres")) >= 150_000
+        strategy = "STRATEGY file_copy" if newer else ""
+        self.ask(f"CREATE DATABASE {target} TEMPLATE {source} {strategy}", database="postgres")
+
+
+class MariaDB:
+    """A database of our own on a MariaDB or MySQL server."""
+
+    kind = "mariadb"
+    title = "MariaDB"
+    shown = (
+        "version",
+        "innodb_flush_log_at_trx_commit",
+        "innodb_buffer_pool_size",
+        "sync_binlog",
+        "log_bin",
+    )
+
+    def __init__(self, folder: Path) -> None:
+        self.name = f"bench_toosimpleq_{os.getpid()}"
+
+    def check(self) -> None:
+        """Raise Unmeasurable when the server does not let us in."""
+        self._ask("SELECT 1")
+
+    def make_empty(self) -> None:
+        self.drop()
+        self._ask(f"CREATE DATABASE {self.name} CHARACTER SET utf8mb4")
+
+    def settle(self) -> None:
+        pass
+
+    def drop(self) -> None:
+        self._ask(f"DROP DATABASE IF EXISTS {self.name}")
+
+    def settings(self) -> dict[str, str]:
+        shown = {one: self._ask(f"SELECT @@{one}") for one in self.shown}
+        return {self.title: shown.pop("version"), **shown}
+
+    def _ask(self, statement: str) -> str:
+        try:
+            connection = pymysql.connect(
+                host=os.environ["MYSQL_HOST"],
+                port=int(os.environ["MYSQL_PORT"]),
+                user=os.environ["MYSQL_USER"],
+                password=os.environ["MYSQL_PASSWORD"],
+                autocommit=True,
+                connect_timeout=CONNECT_SECONDS,
+            )
+        except pymysql.err.OperationalError as error:
+            raise Unmeasurable(
+                f"MariaDB did not answer: {_line(error)}. Start it, or set MYSQL_HOST, "
+                "MYSQL_PORT, MYSQL_USER and MYSQL_PASSWORD."
+            ) from error
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            row = cursor.fetchone()
+        return str(row[0]) if row else ""
 
 
 class SQLite:
     """A database file in a folder of this run."""
 
     kind = "sqlite"
+    title = "SQLite"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "sqlite"
@@ -95,18 +191,16 @@ class SQLite:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def settings(self) -> dict[str, str]:
-        import sqlite3
-
-        return {"SQLite": sqlite3.sqlite_version, "journal_mode": "wal", "synchronous": "full"}
-
-
-DATABASES = {server.kind: server for server in (PostgreSQL, SQLite)}
+        return {self.title: sqlite3.sqlite_version, "journal_mode": "wal", "synchronous": "full"}
 
 
 class Redis:
     """One numbered database of a Redis server, empty when we come and when we go."""
 
-    def __init__(self) -> None:
+    kind = "redis"
+    title = "Redis"
+
+    def __init__(self, folder: Path) -> None:
         self.client = redis.Redis.from_url(REDIS_URL, socket_timeout=CONNECT_SECONDS)
 
     def check(self) -> None:
@@ -115,8 +209,8 @@ class Redis:
             held = self.client.dbsize()
         except redis.RedisError as error:
             raise Unmeasurable(
-                f"Redis did not answer at {REDIS_URL}: {str(error).rstrip('.')}. "
-                "Start it, set BENCH_REDIS_URL, or leave its queues out with --peers."
+                f"Redis did not answer at {REDIS_URL}: {_line(error)}. "
+                "Start it, or set BENCH_REDIS_URL."
             ) from error
         if held:
             raise Unmeasurable(
@@ -127,8 +221,20 @@ class Redis:
     def make_empty(self) -> None:
         self.client.flushdb()
 
+    def drop(self) -> None:
+        self.make_empty()
+
     def settings(self) -> dict[str, str]:
         save = self.client.config_get("save").get("save") or "off"
         append = self.client.config_get("appendonly").get("appendonly")
         version = self.client.info("server")["redis_version"]
-        return {"Redis": version, "save": str(save), "appendonly": str(append)}
+        return {self.title: version, "save": str(save), "appendonly": str(append)}
+
+
+def _line(error: Exception) -> str:
+    """Return what an error says, in one line without a full stop."""
+    text = str(error.args[-1] if error.args else error)
+    return " ".join(text.split()).rstrip(".?")
+
+
+SERVERS = {server.kind: server for server in (PostgreSQL, MariaDB, SQLite, Redis)}

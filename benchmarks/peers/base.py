@@ -15,8 +15,10 @@ _DATABASES = {
     "mariadb": {
         "ENGINE": "django.db.backends.mysql",
         "HOST": os.environ.get("MYSQL_HOST", ""),
-        "USER": os.environ.get("MYSQL_USER", "root"),
+        "PORT": os.environ.get("MYSQL_PORT", ""),
+        "USER": os.environ.get("MYSQL_USER", ""),
         "PASSWORD": os.environ.get("MYSQL_PASSWORD", ""),
+        "OPTIONS": {"charset": "utf8mb4"},
     },
     "sqlite": {
         "ENGINE": "django.db.backends.sqlite3",

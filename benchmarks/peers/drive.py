@@ -5,12 +5,13 @@
     python -m peers.drive PEER fill FROM TO     queue as fast as can be
     python -m peers.drive PEER settle COUNT     after a line on stdin: wait until nothing is left,
                                                 print the monotonic clock, check the peer's rows
-    python -m peers.drive PEER limit COUNT      print the seconds of what needs no worker
+    python -m peers.drive PEER run MODULE …     print what peers.PEER.MODULE.run(…) returns, as JSON
 
 A peer is a module `peers.PEER.tasks` with `queue(number)`, `left()`, `finished()` (None where the
 queue keeps no rows of what succeeded), and where it can do so `setup()` and `fill(numbers)`.
 """
 
+import json
 import os
 import sys
 import time
@@ -60,20 +61,24 @@ def settle(peer: Any, count: int) -> None:
         sys.exit(f"the queue says that {peer.finished()} of {count} calls succeeded.")
 
 
-def limit(peer: Any, count: int) -> None:
-    print(peer.limit(count))
+COMMANDS = {step.__name__: step for step in (setup, enqueue, fill, settle)}
 
 
-COMMANDS = {step.__name__: step for step in (setup, enqueue, fill, settle, limit)}
-
-
-def main(name: str, command: str, *counts: str) -> None:
+def main(name: str, command: str, *values: str) -> None:
     """Set Django up with the peer's settings and do one thing."""
     import django
 
     os.environ["DJANGO_SETTINGS_MODULE"] = f"peers.{name}.settings"
     django.setup()
-    COMMANDS[command](import_module(f"peers.{name}.tasks"), *map(int, counts))
+    if command == "run":
+        module = import_module(f"peers.{name}.{values[0]}")
+        print(json.dumps(module.run(*map(_number, values[1:]))))
+    else:
+        COMMANDS[command](import_module(f"peers.{name}.tasks"), *map(int, values))
+
+
+def _number(value: str) -> int | str:
+    return int(value) if value.isdigit() else value
 
 
 if __name__ == "__main__":

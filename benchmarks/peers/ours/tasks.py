@@ -1,8 +1,9 @@
-"""The no-op task of this repository's queue."""
+"""The no-op task of this repository's queue, and one that a schedule queues every second."""
 
 import os
+import time
 
-from django_toosimple_q.decorators import register_task
+from django_toosimple_q.decorators import register_task, schedule_task
 from django_toosimple_q.models import TaskExec
 from peers.ledger import note
 
@@ -10,6 +11,16 @@ from peers.ledger import note
 @register_task(name="noop", atomic=bool(os.environ.get("BENCH_ATOMIC")))
 def noop(number):
     note(number)
+
+
+if os.environ.get("BENCH_CRON"):
+
+    @schedule_task(cron="* * * * * *", datetime_kwarg="occurrence")
+    @register_task(name="every_second")
+    def every_second(occurrence):
+        """Note the second that it is for, and how late it is in nanoseconds."""
+        second = int(occurrence.timestamp())
+        note(second, time.time_ns() - second * 1_000_000_000)
 
 
 def queue(number):

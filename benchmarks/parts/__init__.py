@@ -1,0 +1,33 @@
+"""What is measured, each part on its own: a function that takes the run and returns its figures."""
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.bench import Bench
+from parts import (
+    cron,
+    drain,
+    enqueue,
+    growth,
+    hotspots,
+    idle,
+    latency,
+    memory,
+    processes,
+    snapshot,
+    sqlite,
+)
+
+PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
+    "drain": drain.measure,
+    "sqlite": sqlite.measure,
+    "processes": processes.measure,
+    "enqueue": enqueue.measure,
+    "latency": latency.measure,
+    "cron": cron.measure,
+    "growth": growth.measure,
+    "snapshot": snapshot.measure,
+    "memory": memory.measure,
+    "idle": idle.measure,
+    "hotspots": hotspots.measure,
+}

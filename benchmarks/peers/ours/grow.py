@@ -1,0 +1,33 @@
+"""Fill the table with a million rows that have run, or that wait behind what is measured."""
+
+from django.db import connection
+
+from django_toosimple_q.models import TaskExec
+from peers.ours.tasks import noop
+
+COPY = """
+    INSERT INTO toosimpleq_taskexec ({columns})
+    SELECT {values} FROM toosimpleq_taskexec row, generate_series(1, %s) AS n WHERE row.id = %s
+"""
+# As if one had run in every second of the past days.
+PAST = "NOW() - n * INTERVAL '1 second'"
+FINISHED = {
+    "state": "'SUCCEEDED'",
+    "worker_id": "1",
+    **dict.fromkeys(("due", "created", "started", "finished"), PAST),
+}
+# Behind all that was queued before.
+WAITING = {"due": "NOW()", "created": "NOW()"}
+
+
+def run(kind: str, count: int) -> int:
+    """Add so many rows, each a copy of one call, and return how many rows there are."""
+    changes = {"finished": FINISHED, "waiting": WAITING}[kind]
+    names = [field.column for field in TaskExec._meta.concrete_fields if not field.primary_key]
+    values = [changes.get(name, f"row.{name}") for name in names]
+    row = noop.queue(-1)
+    with connection.cursor() as cursor:
+        sql = COPY.format(columns=", ".join(names), values=", ".join(values))
+        cursor.execute(sql, [count, row.pk])
+    row.delete()
+    return TaskExec.objects.count()
