@@ -2,6 +2,7 @@
 
 import random
 import signal
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -18,6 +19,9 @@ STOPPED_TIMEOUTS = 1.5
 # What a worker may take to end beyond its grace.
 PATIENCE_SECONDS = 2.0
 START_SECONDS = 60.0
+# A worker's memory is looked at so often, once it has got to know its tasks.
+MEMORY_EVERY_SECONDS = 5.0
+GROWN_UP_SECONDS = 60.0
 
 
 class Member:
@@ -28,6 +32,8 @@ class Member:
         self.struck: float | None = None
         self.ended: float | None = None
         self.stopped = False
+        self.started = time.monotonic()
+        self.megabytes: list[float] = []
         # Told by a thread of its own: how often we look is no part of how long an end takes.
         threading.Thread(target=self._await_end, daemon=True).start()
 
@@ -41,17 +47,38 @@ class Member:
         rows = WorkerStatus.objects.filter(pid=self.worker.pid, stopped=None, rescued=None)
         return rows.exists()
 
+    @property
+    def age(self) -> float:
+        """Return for how many seconds it has run, or did."""
+        return (self.ended or time.monotonic()) - self.started
+
+    def look_at_memory(self) -> None:
+        """Take in how much memory it holds, now and then."""
+        if self.age > GROWN_UP_SECONDS + MEMORY_EVERY_SECONDS * len(self.megabytes):
+            command = ["ps", "-o", "rss=", "-p", str(self.worker.pid)]
+            kilobytes = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+            # It may have ended just now.
+            self.megabytes += [int(one) / 1024 for one in kilobytes.split()]
+
 
 class Crew:
-    """Keeps `size` workers running, whatever strikes them."""
+    """Keeps `size` workers running, whatever strikes them; the first `spared` are left alone."""
 
     def __init__(
-        self, size: int, options: list[str], *, timeout: float, grace: float, seed: int
+        self,
+        size: int,
+        options: list[str],
+        *,
+        timeout: float,
+        grace: float,
+        seed: int,
+        spared: int = 0,
     ) -> None:
         self.options = [*options, f"--timeout={timeout:g}", f"--grace={grace:g}"]
         self.timeout = timeout
         self.grace = grace
         self.random = random.Random(seed)
+        self.spared = spared
         self.strikes = 0
         # When a process was killed, by its id.
         self.killed: dict[int, datetime] = {}
@@ -59,6 +86,8 @@ class Crew:
         self.slowest_exit = 0.0
         self.tracebacks = 0
         self.problems: list[str] = []
+        # The one whose memory was looked at most often.
+        self.eldest: Member | None = None
         self.members = [self._start() for _ in range(size)]
 
     def _start(self) -> Member:
@@ -78,7 +107,7 @@ class Crew:
         """Send a signal to one of those that run."""
         standing = [
             member
-            for member in self.members
+            for member in self.members[self.spared :]
             if member.struck is None and member.worker.process.poll() is None
         ]
         if number != signal.SIGKILL:
@@ -104,6 +133,9 @@ class Crew:
                 self.members[place] = self._start()
 
     def _look_after(self, member: Member) -> None:
+        member.look_at_memory()
+        if self.eldest is None or len(member.megabytes) > len(self.eldest.megabytes):
+            self.eldest = member
         if member.struck is None:
             return
         seconds = time.monotonic() - member.struck

@@ -13,14 +13,12 @@ from statistics import median
 from django_toosimple_q.models import ScheduleExec, TaskExec
 from django_toosimple_q.registry import schedules_registry
 from django_toosimple_q.store import schedule_execs, workers
+from tests.acceptance.processes import ENDED_ITSELF
 from tests.app.tasks import second, storm_atomic, storm_held, storm_plain
 from tests.chaos.account import Account, Call, settle
 from tests.chaos.crew import Crew, wait_until
 
 SIGNALS = {"KILL": signal.SIGKILL, "TERM": signal.SIGTERM, "STOP": signal.SIGSTOP}
-# One that was stopped within a task may end itself when it goes on (1), since for so long no Python
-# ran in it; it then prints the stacks of threads that run, in which reading may fault.
-ENDED_ITSELF = {1, -signal.SIGBUS, -signal.SIGSEGV}
 EXPECTED_EXITS = {"KILL": {-9, 0}, "TERM": {0, 77}, "STOP": {0, 77} | ENDED_ITSELF}
 # One call in ten is held, three are atomic.
 KINDS = ["plain"] * 6 + ["atomic"] * 3 + ["held"]
@@ -30,7 +28,7 @@ LONGEST_TASK_SECONDS = 0.03
 LONG_TASK_GRACES = 4
 SCHEDULE = "app.every_second"
 
-Show = Callable[[float, int, int], None]
+Show = Callable[[float, Callable[[], int], int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +45,10 @@ class Plan:
     grace: float = 0.5
     patience: float = 180.0
     exit_seconds: float = 2.0
+    spared: int = 0
 
 
-def quiet(seconds: float, done: int, strikes: int) -> None:
+def quiet(seconds: float, done: Callable[[], int], strikes: int) -> None:
     """Show no progress."""
 
 
@@ -64,7 +63,7 @@ def run_storm(plan: Plan, folder: Path, show: Show = quiet) -> Account:
         _blow(plan, crew, callers, show)
         crew.let_go_on()
         drained = wait_until(
-            _drained, crew, plan.patience, lambda: show(plan.seconds, _done(), crew.strikes)
+            _drained, crew, plan.patience, lambda: show(plan.seconds, _done, crew.strikes)
         )
         seconds = time.monotonic() - began
         crew.dismiss()
@@ -102,7 +101,14 @@ def run_schedules(plan: Plan, show: Show = quiet) -> Account:
 
 
 def _crew(plan: Plan, options: list[str]) -> Crew:
-    return Crew(plan.workers, options, timeout=plan.timeout, grace=plan.grace, seed=plan.seed)
+    return Crew(
+        plan.workers,
+        options,
+        timeout=plan.timeout,
+        grace=plan.grace,
+        seed=plan.seed,
+        spared=plan.spared,
+    )
 
 
 def _blow(plan: Plan, crew: Crew, callers: "Callers | None", show: Show) -> None:
@@ -118,7 +124,7 @@ def _blow(plan: Plan, crew: Crew, callers: "Callers | None", show: Show) -> None
             if callers and plan.signal == "TERM":
                 callers.queue_long()
         crew.tend()
-        show(seconds, _done(), crew.strikes)
+        show(seconds, _done, crew.strikes)
         time.sleep(max(0.0, min(0.2, next_strike - time.monotonic())))
     if callers:
         callers.queue_share(plan.seconds)
@@ -177,6 +183,12 @@ def _add_exits(account: Account, plan: Plan, crew: Crew) -> None:
     account.figures["exit codes (code: workers)"] = exits
     account.must_be_none("other exit codes", set(exits) - EXPECTED_EXITS[plan.signal])
     account.figures["tracebacks in all logs"] = crew.tracebacks
+    if crew.eldest and crew.eldest.megabytes:
+        held = crew.eldest.megabytes
+        account.figures["seconds that the eldest worker lived"] = f"{crew.eldest.age:.0f}"
+        account.figures["  MB that it held after a minute"] = f"{held[0]:.1f}"
+        account.figures["  MB at the end"] = f"{held[-1]:.1f}"
+        account.figures["  MB at most"] = f"{max(held):.1f}"
     account.broken += crew.problems
     if plan.signal == "TERM":
         account.figures["slowest exit in seconds"] = f"{crew.slowest_exit:.2f}"
