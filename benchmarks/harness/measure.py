@@ -209,6 +209,10 @@ class Worker:
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
+    def held_megabytes(self) -> float:
+        """Return what its session holds now, with pages that its processes share counted once."""
+        return sum(map(_held_megabytes, self._session()))
+
     def _session(self) -> list[int]:
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
@@ -220,9 +224,18 @@ class Worker:
 
 def _peak_megabytes(pid: int) -> float:
     """Return the most memory that a process ever held, or 0 when it has ended."""
+    return _megabytes(pid, "status", "VmHWM")
+
+
+def _held_megabytes(pid: int) -> float:
+    """Return a process's share of the memory that it holds, or 0 when it has ended."""
+    return _megabytes(pid, "smaps_rollup", "Pss")
+
+
+def _megabytes(pid: int, file: str, name: str) -> float:
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
-        fields = dict(line.split(":", 1) for line in status.splitlines())
-        return int(fields["VmHWM"].split()[0]) / 1024
+        lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        return int(fields[name].split()[0]) / 1024
     except (OSError, KeyError):
         return 0.0

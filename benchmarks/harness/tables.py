@@ -146,7 +146,14 @@ def memory(parts: Parts) -> str:
             f"{statistics.median(found['worker']):.1f}",
         ],
     ]
-    return table(["", "peak MB"], rows)
+    alone, together = statistics.median(found["alone"]), statistics.median(found["together"])
+    each = (together - alone) / found["processes"]
+    held = [
+        ["`manage.py worker`", f"{alone:.1f}"],
+        [f"`manage.py worker --processes={found['processes']}`", f"{together:.1f}"],
+        ["each of these, beyond what all share", f"{each:.1f}"],
+    ]
+    return "\n\n".join([table(["", "peak MB"], rows), table(["", "MB held, shared once"], held)])
 
 
 def idle(parts: Parts) -> str:

@@ -1,28 +1,48 @@
-"""Peak memory of one worker that has drained tasks, over a Django process that does nothing."""
+"""Memory of workers that have drained tasks: one, over a Django process that does nothing; several.
+
+What processes share is counted once, as the kernel divides it up among them (Pss).
+"""
 
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 from harness.bench import Bench
 from harness.contestants import CONTESTANTS
+from harness.contestants import OURS as COMMAND
 from harness.environments import BENCHMARKS, Unmeasurable, python_of
+from harness.measure import Site
 
 OURS = CONTESTANTS["ours"]
+PROCESSES = 4
 # `pass`, and what the process held at most until then.
 NOTHING = "pass; print(open('/proc/self/status').read())"
 
 
 def measure(bench: Bench) -> dict[str, Any]:
-    """Return megabytes in each round, of `manage.py shell` and of the worker."""
-    found: dict[str, list[float]] = {"shell": [], "worker": []}
+    """Return megabytes in each round: two peaks, and what one or several workers hold."""
+    count = bench.extent.memory_tasks
+    found: dict[str, list[float]] = {"shell": [], "worker": [], "alone": [], "together": []}
     for name in bench.turns("memory", found):
         site = bench.site(OURS, "postgresql")
-        if name == "worker":
-            site.ask("fill", 0, bench.extent.memory_tasks)
-            found[name].append(site.drain(bench.extent.memory_tasks).peak_megabytes)
-        else:
+        if name == "shell":
             found[name].append(shell_megabytes(site.environment))
-    return {"tasks": bench.extent.memory_tasks, **found}
+            continue
+        site.ask("fill", 0, count)
+        if name == "worker":
+            found[name].append(site.drain(count).peak_megabytes)
+        else:
+            found[name].append(held_megabytes(site, count, 1 if name == "alone" else PROCESSES))
+    return {"tasks": count, "processes": PROCESSES, **found}
+
+
+def held_megabytes(site: Site, count: int, processes: int) -> float:
+    """Return what so many processes, and their supervisor, hold once they have drained tasks."""
+    command = (*COMMAND, f"--processes={processes}")
+    site.contestant = replace(site.contestant, worker=command, processes=processes)
+    with site.working() as worker:
+        site.wait_for(count, worker)
+        return worker.held_megabytes()
 
 
 def shell_megabytes(environment: dict[str, str]) -> float:
