@@ -52,8 +52,7 @@ def settle_beside(legacy: Legacy, code: int, leash: int) -> int:
 
 def settle(legacy: Legacy, how: str) -> None:
     """Settle what a worker left; wait for a database that is out of reach."""
-    trouble = Trouble()
-    trouble.label = f"#{legacy.worker_id}"
+    trouble = Trouble(f"#{legacy.worker_id}")
     while True:
         try:
             left = settle_once(legacy, how)

@@ -18,8 +18,8 @@ SILENT_SECONDS = 10.0
 class Trouble:
     """Tells that the database is lost and that it is back, and how long to wait."""
 
-    def __init__(self) -> None:
-        self.label = ""
+    def __init__(self, label: str) -> None:
+        self.label = label
         self.since: float | None = None
         self.failures = 0
         self.told_refusal = -TOLD_EVERY_SECONDS

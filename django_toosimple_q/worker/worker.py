@@ -70,7 +70,7 @@ class Worker:
             "time", options.beat / 2, self.show_life, self.keep_time, lambda: self.hands.busy
         )
         self.last_resort = LastResort(self.hands, self.runner, self.stop, self.now, self.leave)
-        self.trouble = Trouble()
+        self.trouble = Trouble(self.me.label)
         self.silence = Silence()
         self.hints = notify.Hints(self.wakeup)
 
@@ -91,7 +91,8 @@ class Worker:
         with ExitStack() as stack:
             stack.callback(self.wakeup.close)
             stack.enter_context(self.stop.installed())
-            self.enter()
+            if not self.arrived():
+                return ExitCodes.STOPPED.value
             try:
                 stack.enter_context(capture.installed())
                 if not self.options.inline:
@@ -115,6 +116,20 @@ class Worker:
             finally:
                 self.leave(code, log)
         return code
+
+    def arrived(self) -> bool:
+        """Enter as soon as the database answers; False when told to stop before it does."""
+        while not self.stop.requested:
+            try:
+                self.enter()
+            except (DatabaseError, InterfaceError) as error:
+                if self.options.inline or not is_lost(error):
+                    raise
+                self.wakeup.wait(self.trouble.lost(error))
+                continue
+            self.trouble.back()
+            return True
+        return False
 
     def enter(self) -> None:
         """Take a place among the workers, and look after what others left."""

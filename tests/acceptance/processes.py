@@ -91,7 +91,7 @@ class ProcessTests(TransactionTestCase):
 
     def worker(self, *options: str, online: bool = True, **settings) -> WorkerProcess:
         """Start a worker, by default with a short tick and timeout, and wait until it is online."""
-        before = set(WorkerStatus.objects.values_list("incarnation", flat=True))
+        before = set(WorkerStatus.objects.values_list("incarnation", flat=True)) if online else None
         worker = WorkerProcess("--tick=0.1", "--timeout=4", *options, **settings)
         self.addCleanup(worker.end)
         if online:

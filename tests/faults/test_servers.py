@@ -95,6 +95,33 @@ class CrashTests(PrivateServerTests):
         self.assertEqual(log.count("database back"), 1, log)
 
 
+class StartTests(PrivateServerTests):
+    def setUp(self):
+        super().setUp()
+        connection.close()
+        self.server.crash()
+        self.early = self.worker("--no_schedules", online=False)
+        wait_for(lambda: "database lost" in self.early.log())
+
+    def test_a_worker_that_starts_before_its_server_waits_for_it(self):
+        self.server.start()
+        row = ledger.queue(self.ledger, "hello")
+
+        self.wait_for_state(row, "SUCCEEDED")
+        log = self.early.log()
+        self.assertEqual(log.count("WARNING"), 1, log)
+        self.assertEqual(log.count("database back"), 1, log)
+        self.assertNotIn("Traceback", log)
+
+    def test_one_that_waits_for_its_server_can_be_stopped(self):
+        self.addCleanup(self.server.start)
+
+        self.early.send(signal.SIGTERM)
+
+        self.assertEqual(self.early.wait(), 0)
+        self.assertNotIn("Traceback", self.early.log())
+
+
 @pytest.mark.skipif(not pgbouncer(), reason="pgbouncer is not installed")
 class PoolerTests(PrivateServerTests):
     def test_a_pooler_by_transaction_costs_the_hints_and_one_warning(self):
