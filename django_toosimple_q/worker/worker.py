@@ -12,9 +12,8 @@ from django_toosimple_q.exceptions import NotMigrated
 from django_toosimple_q.models import WorkerStatus
 from django_toosimple_q.notify.wakeup import WakeUp
 from django_toosimple_q.registry import schedules_registry, tasks_registry
-from django_toosimple_q.store import queues, task_execs, workers
+from django_toosimple_q.store import queues, workers
 from django_toosimple_q.store.step import is_lost, queue_connection, queue_family
-from django_toosimple_q.store.task_execs import Place
 from django_toosimple_q.worker import capture, identity
 from django_toosimple_q.worker.board import Board
 from django_toosimple_q.worker.clock import Clock
@@ -24,8 +23,9 @@ from django_toosimple_q.worker.last_resort import LastResort
 from django_toosimple_q.worker.maintenance import Maintenance
 from django_toosimple_q.worker.memory import resident_megabytes
 from django_toosimple_q.worker.options import WorkerOptions
+from django_toosimple_q.worker.outlook import Outlook
 from django_toosimple_q.worker.runner import Pool, Runner
-from django_toosimple_q.worker.scheduler import Scheduler, aware
+from django_toosimple_q.worker.scheduler import Scheduler
 from django_toosimple_q.worker.service import Service
 from django_toosimple_q.worker.stopping import StopSignals
 from django_toosimple_q.worker.trouble import Silence, Trouble
@@ -33,8 +33,6 @@ from django_toosimple_q.worker.watchdog import Watchdog, stacks_printed
 
 ExitCodes = WorkerStatus.ExitCodes
 
-# How old a look at the waiting queues may be before the next claim looks again.
-LOOK_SECONDS = 0.05
 # A task that runs longer gives the rows claimed with it back to the others.
 OVERSTAY_SECONDS = 0.2
 FLUSH_SECONDS = 0.05
@@ -55,10 +53,7 @@ class Worker:
         self.hands = Hands(self.me, self.board)
         self.runner = self.make_runner()
         self.stop = StopSignals(options.grace, self.runner, self.wakeup)
-        self.places: list[Place] = []
-        # When there will be something to claim that there is not now.
-        self.next_moment: datetime | None = None
-        self.looked = -LOOK_SECONDS
+        self.outlook = Outlook(options.takes)
         self.attentive_until = 0.0
         self.fenced = False
         self.told_stopping = False
@@ -194,17 +189,17 @@ class Worker:
         if self.fenced:
             self.start_over()
         queued = self.scheduler.run_once(now)
-        looked = bool(queued) or not self.look_is_fresh()
+        looked = bool(queued) or not self.outlook.is_fresh
         if looked:
-            self.look(now)
+            self.outlook.look(now)
         limit = self.limit()
-        if self.places and limit:
+        if self.outlook.places and limit:
             self.watchdog.arm()
         finished, claimed = self.hands.turn_over(
-            self.places, limit, now, sorted(self.runner.skipped_names)
+            self.outlook.places, limit, now, sorted(self.runner.skipped_names)
         )
         if claimed < limit:
-            self.places = []
+            self.outlook.exhaust()
         if claimed:
             self.service.nudge()
             self.timekeeper.nudge()
@@ -219,7 +214,8 @@ class Worker:
         """Wait until something may be due, or something tells of new work."""
         if not self.hands.busy:
             self.watchdog.disarm()
-        seconds = self.seconds_to_wait()
+        due = self.outlook.seconds_left(self.now(), self.scheduler.earliest())
+        seconds = min(self.options.tick, due)
         if self.hands.finished:
             seconds = min(seconds, FLUSH_SECONDS)
         if time.monotonic() < self.attentive_until:
@@ -240,17 +236,6 @@ class Worker:
         signals.worker_stopped.send_robust(sender=self.me.label, exit_code=code, exit_log=log)
 
     # One step
-
-    def look(self, now: datetime) -> None:
-        """Learn where there are rows to claim, waking those that are due."""
-        waiting = task_execs.look(now)
-        if waiting.next_due is not None and waiting.next_due <= now:
-            task_execs.wake(now)
-            waiting = task_execs.look(now)
-        self.places = [place for place in waiting.places if self.options.takes(place.queue)]
-        moments = [one for one in (waiting.next_due, waiting.next_open) if one is not None]
-        self.next_moment = min(moments, default=None)
-        self.looked = time.monotonic()
 
     def limit(self) -> int:
         """Return how many rows to claim."""
@@ -356,19 +341,6 @@ class Worker:
         """Look at the database's clock."""
         if not self.options.inline:
             self.clock.look()
-
-    def seconds_to_wait(self) -> float:
-        """Return how long there can be nothing to claim."""
-        now = self.now()
-        moments = [aware(self.next_moment)] if self.next_moment else []
-        schedule = self.scheduler.earliest()
-        moments += [schedule] if schedule else []
-        until_due = min(((moment - aware(now)).total_seconds() for moment in moments), default=1e9)
-        return max(0.0, min(self.options.tick, until_due))
-
-    def look_is_fresh(self) -> bool:
-        """Tell whether the last look still serves: claims were full since, and it is not old."""
-        return bool(self.places) and time.monotonic() - self.looked < LOOK_SECONDS
 
     def tell_stopping(self) -> None:
         """Tell once that the worker was asked to stop, and what it still waits for."""
