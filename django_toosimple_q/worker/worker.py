@@ -118,9 +118,7 @@ class Worker:
             try:
                 self.enter()
             except (DatabaseError, InterfaceError) as error:
-                if self.options.inline or not is_lost(error):
-                    raise
-                self.wakeup.wait(self.trouble.lost(error))
+                self.sit_out(error)
                 continue
             self.trouble.back()
             return True
@@ -170,9 +168,7 @@ class Worker:
             try:
                 worked = self.run_once(self.now())
             except (DatabaseError, InterfaceError) as error:
-                if self.options.inline or not is_lost(error):
-                    raise
-                self.wakeup.wait(self.trouble.lost(error))
+                self.sit_out(error)
                 continue
             self.trouble.back()
             if self.options.once or (self.options.until_done and not worked):
@@ -267,9 +263,9 @@ class Worker:
                 self.hands.flush(self.now())
                 return
             except (DatabaseError, InterfaceError) as error:
-                if self.options.inline or not is_lost(error) or time.monotonic() > patience:
+                if time.monotonic() > patience:
                     raise
-                self.wakeup.wait(self.trouble.lost(error))
+                self.sit_out(error)
 
     def start_over(self) -> None:
         """Enter anew after we were declared dead: what we held is somebody else's by now."""
@@ -336,6 +332,12 @@ class Worker:
     def now(self) -> datetime:
         """Return the time by the database's clock; inline, the caller's counts."""
         return self.clock.now()
+
+    def sit_out(self, error: Exception) -> None:
+        """Wait a while for a database that is out of reach; raise any other error again."""
+        if self.options.inline or not is_lost(error):
+            raise error
+        self.wakeup.wait(self.trouble.lost(error))
 
     def measure_clock(self) -> None:
         """Look at the database's clock."""
