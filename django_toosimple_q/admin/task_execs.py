@@ -94,6 +94,12 @@ class TaskExecAdmin(ReadOnlyAdmin):
         """Tell whether the user may queue tasks again."""
         return request.user.has_perm("toosimpleq.requeue_taskexec")
 
+    def delete_model(self, request: HttpRequest, obj: TaskExec) -> None:
+        task_execs.delete([obj.pk])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[TaskExec]) -> None:
+        task_execs.delete(list(queryset.values_list("pk", flat=True)))
+
     @admin.action(permissions=["requeue"], description=_("Queue again"))
     def action_requeue(self, request: HttpRequest, queryset: QuerySet[TaskExec]) -> None:
         """Queue the same calls again, as new rows."""

@@ -8,14 +8,16 @@ from django_toosimple_q.registry import schedules_registry
 from django_toosimple_q.schedule import Schedule
 from django_toosimple_q.store import queues as store_queues
 from tests.admin.pages import AdminTestCase, list_url, messages_of, row_url
-from tests.support import States, make_task, make_worker, reload
+from tests.support import NOW, States, make_task, make_worker, reload
 
 
 class RequeueTests(AdminTestCase):
     def setUp(self):
         super().setUp()
         make_task("mail")
-        self.row = TaskExec.objects.create(task_name="mail", args=["a"], state=States.FAILED)
+        self.row = TaskExec.objects.create(
+            task_name="mail", args=["a"], state=States.FAILED, started=NOW, finished=NOW
+        )
 
     def test_it_queues_the_same_call_as_a_new_row(self):
         self.act("action_requeue", self.row)
@@ -24,6 +26,18 @@ class RequeueTests(AdminTestCase):
         self.assertNotEqual(new.pk, self.row.pk)
         self.assertEqual((new.args, new.state), (["a"], States.QUEUED))
         self.assertEqual(reload(self.row).state, States.FAILED)
+
+    def test_what_a_person_has_seen_to_is_no_longer_up(self):
+        held = TaskExec.objects.create(
+            task_name="mail", state=States.INTERRUPTED, started=NOW, finished=NOW
+        )
+
+        self.act("action_requeue", self.row, held)
+
+        for group in ("failed", "dirty"):
+            self.assertContains(self.list_page(TaskExec, group=group), "0 Task Executions")
+        new = TaskExec.objects.get(root=held)
+        self.assertEqual((reload(held).replaced_by, new.attempt), (new, 2))
 
     def test_it_is_noted_in_the_row_s_history(self):
         self.act("action_requeue", self.row)
@@ -196,6 +210,15 @@ class ReadOnlyTests(AdminTestCase):
         self.client.post(row_url(self.rows[0], "delete"), {"post": "yes"})
 
         self.assertFalse(TaskExec.objects.exists())
+
+    def test_an_attempt_takes_those_before_it_along(self):
+        last = self.rows[0]
+        first = TaskExec.objects.create(task_name="t", state=States.FAILED, replaced_by=last)
+        other = TaskExec.objects.create(task_name="t", state=States.FAILED)
+
+        self.act("delete_selected", last, post="yes")
+
+        self.assertEqual(list(TaskExec.objects.all()), [other], first)
 
     def test_many_rows_can_be_deleted_after_a_question(self):
         question = self.act("delete_selected", self.rows[0])

@@ -182,8 +182,8 @@ def rows_read():
 
 WHOLE_TABLE = {
     "postgresql": rf"Seq Scan on {TABLE}",
-    "sqlite": rf"SCAN ({TABLE}|t)( |$)(?!USING)",
-    "mysql": rf"table=({TABLE}|t) .*type=ALL",
+    "sqlite": rf"SCAN ({TABLE}|t|e|p)( |$)(?!USING)",
+    "mysql": rf"table=({TABLE}|t|e|p) .*type=ALL",
 }
 # Nothing sorts the rows that wait before some of them are taken.
 FROM_THE_INDEX = {

@@ -14,7 +14,13 @@ from django_toosimple_q.store.task_execs.claim import (
 )
 from django_toosimple_q.store.task_execs.enqueue import enqueue, enqueue_many, requeue
 from django_toosimple_q.store.task_execs.finish import finish, hand_back, turn_over
-from django_toosimple_q.store.task_execs.prune import count_expired, expired, prune, prune_workers
+from django_toosimple_q.store.task_execs.prune import (
+    count_expired,
+    delete,
+    expired,
+    prune,
+    prune_workers,
+)
 from django_toosimple_q.store.task_execs.rescue import orphans, rescue, rescue_orphans, revive
 from django_toosimple_q.store.task_execs.settle import Settlement, settle
 
@@ -27,6 +33,7 @@ __all__ = [
     "cancelled",
     "claim",
     "count_expired",
+    "delete",
     "enqueue",
     "enqueue_many",
     "expired",

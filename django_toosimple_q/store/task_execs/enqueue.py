@@ -24,6 +24,7 @@ COLUMNS = (
     *("created", "state", "attempt", "root_id", "deaths", "unique_key", "unique_hash", "alone"),
     *("timeout", "expires", "lane", "stdout", "stderr"),
 )
+GONE_WRONG = (States.FAILED, States.INTERRUPTED, States.INVALID)
 DATETIMES = frozenset({"due", "created", "expires"})
 FIELDS = [field.attname for field in TaskExec._meta.concrete_fields]
 BLANK = {field.attname: field.get_default() for field in TaskExec._meta.concrete_fields}
@@ -68,7 +69,9 @@ def tell_workers() -> None:
 def requeue(old: TaskExec, now: datetime) -> TaskExec:
     """Queue the same call again as a new row; the old one stays as it is.
 
-    Raises `InvalidArguments` when the old row's payload cannot be read.
+    When it did not go well and nothing followed, the new one follows: who waits for the call, or
+    looks for what went wrong, sees that somebody saw to it. Raises `InvalidArguments` when the old
+    row's payload cannot be read.
     """
     row = _requeue(old, now)
     tell_workers()
@@ -82,6 +85,10 @@ def _requeue(connection: Any, old: TaskExec, now: datetime) -> TaskExec:
         if isinstance(value, payload.Unreadable):
             raise InvalidArguments(f"task {old.pk} cannot be queued again: {value}.")
     task = old.task
+    rows = TaskExec.objects.using(connection.alias)
+    ends = rows.select_for_update().filter(pk=old.pk, replaced_by=None, state__in=GONE_WRONG)
+    # An INVALID row that is not finished may run yet, when a worker comes that knows its task.
+    follows = ends.exclude(finished=None).first() is not None
     row = TaskExec(
         task_name=old.task_name,
         args=_sealed(old, "args"),
@@ -97,8 +104,13 @@ def _requeue(connection: Any, old: TaskExec, now: datetime) -> TaskExec:
         alone=task.claimed_alone if task else bool(old.unique_hash),
         timeout=old.timeout,
         lane=task.lane if task else old.lane,
+        attempt=old.attempt + 1 if follows else 1,
+        root_id=(old.root_id or old.pk) if follows else None,
     )
-    return _insert(connection, [row])[0]
+    [new] = _insert(connection, [row])
+    if follows:
+        rows.filter(pk=old.pk).update(replaced_by=new)
+    return new
 
 
 @step

@@ -1,4 +1,7 @@
-"""Delete what ended long ago, a small batch at a time, so that nobody waits for it."""
+"""Delete what ended long ago, a small batch at a time, so that nobody waits for it.
+
+The attempts that led to a row go with it: without it they would look as if nothing had followed.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -13,7 +16,17 @@ from django_toosimple_q.store.step import adapt, statement, step
 
 # For 200 values and more MariaDB and MySQL judge an index by its average, which is of no use where
 # nearly all rows have none.
-BATCH = 150
+BATCH = 100
+EARLIER_BATCH = 90
+# Of the same chain, its first row, and those of others that were merged into a unique call.
+EARLIER = (
+    f"SELECT e.id FROM {TABLE} p JOIN {TABLE} e ON e.root_id = p.root_id AND e.id < p.id"
+    " WHERE p.id IN (MARKS) AND e.root_id IS NOT NULL AND e.finished IS NOT NULL"
+    f" UNION SELECT e.id FROM {TABLE} p JOIN {TABLE} e ON e.id = p.root_id"
+    " WHERE p.id IN (MARKS) AND e.finished IS NOT NULL"
+    f" UNION SELECT e.id FROM {TABLE} e"
+    " WHERE e.replaced_by_id IN (MARKS) AND e.replaced_by_id IS NOT NULL ORDER BY 1 LIMIT %s"
+)
 
 
 class Expired(NamedTuple):
@@ -65,14 +78,46 @@ def prune(connection: Any, conditions: Sequence[Expired], batch: int = BATCH) ->
             connection, ["id"], where, params, batch - len(ids), order="finished"
         )
         ids += [pk for (pk,) in found]
+    return _delete(connection, ids)
+
+
+@step
+def delete(connection: Any, ids: Sequence[int]) -> int:
+    """Delete rows, whatever their states, with the attempts that led to them; return how many."""
+    count = 0
+    for start in range(0, len(ids), BATCH):
+        some = ids[start : start + BATCH]
+        rows = TaskExec.objects.using(connection.alias).filter(pk__in=some)
+        while rows.exists():
+            count += _delete(connection, some)
+    return count
+
+
+def _delete(connection: Any, ids: Sequence[int]) -> int:
+    """Delete rows; where very many attempts led to them, the oldest of those first."""
     if not ids:
         return 0
+    earlier = _earlier(connection, ids)
+    ids = [*earlier] if len(earlier) >= EARLIER_BATCH else [*earlier, *ids]
     rows = TaskExec.objects.using(connection.alias)
-    # What is kept may point to them.
+    # InnoDB looks at each reference as it deletes, not at the end.
     rows.filter(replaced_by__in=ids).update(replaced_by=None)
     schedules = ScheduleExec.objects.using(connection.alias)
     schedules.filter(last_task__in=ids).update(last_task=None)
     return rows.filter(pk__in=ids)._raw_delete(connection.alias)
+
+
+def _earlier(connection: Any, ids: Sequence[int]) -> set[int]:
+    """Return the ids of attempts that led to these rows; of a long chain the oldest only."""
+    found = set(ids)
+    ends = list(ids)
+    while ends:
+        marks = ", ".join(["%s"] * len(ends))
+        with connection.cursor() as cursor:
+            cursor.execute(EARLIER.replace("MARKS", marks), [*ends, *ends, *ends, EARLIER_BATCH])
+            ends = [pk for (pk,) in cursor.fetchall() if pk not in found]
+        found.update(ends)
+    return found.difference(ids)
 
 
 @step

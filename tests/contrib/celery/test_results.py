@@ -1,6 +1,9 @@
 import json
+from datetime import timedelta
 from uuid import uuid4
 
+from django.core.management import call_command
+from django.test import override_settings
 from django.utils import timezone
 
 from django_toosimple_q.contrib.celery import AsyncResult, SoftTimeLimitExceeded, shared_task
@@ -14,6 +17,7 @@ from django_toosimple_q.contrib.celery.exceptions import (
 from django_toosimple_q.contrib.celery.failures import exception_of
 from django_toosimple_q.contrib.celery.options import warn_ignored
 from django_toosimple_q.models import TaskExec
+from django_toosimple_q.store.task_execs import requeue
 from django_toosimple_q.testing import run_queued
 from tests.contrib.celery.cases import CeleryTests, attempt, last_row
 from tests.support import States
@@ -153,6 +157,29 @@ class ResultTests(CeleryTests):
         self.assertEqual(AsyncResult(result.id).state, "PENDING")
         result.revoke()
         self.assertEqual(result.state, "REVOKED")
+
+    @override_settings(TOOSIMPLEQ_RETENTION={"SUCCEEDED": timedelta(0)})
+    def test_a_call_that_went_well_in_the_end_is_no_failure_once_it_is_pruned(self):
+        @shared_task(name="second", bind=True)
+        def second(self):
+            return "done" if self.request.retries else self.retry()
+
+        result = second.delay()
+        attempt(2)
+        self.assertEqual((result.state, result.result), ("SUCCESS", "done"))
+
+        call_command("prune_tasks", verbosity=0)
+
+        self.assertEqual(result.state, "PENDING")
+        self.assertFalse(TaskExec.objects.exists())
+
+    def test_a_call_that_a_person_queued_again_is_followed(self):
+        result = self.run_one(ValueError("no"))
+        self.assertEqual(result.state, "FAILURE")
+
+        requeue(last_row(), timezone.now())
+
+        self.assertFalse(result.ready())
 
 
 class ExceptionTests(CeleryTests):
