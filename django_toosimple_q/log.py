@@ -55,7 +55,7 @@ def on_task_finished(claimed: Any, outcome: Any, **kwargs: Any) -> None:
     if succeeded:
         logger.info("task finished: task=%s name=%s state=%s seconds=%.3f", *fields)
     else:
-        reason = (outcome.error or "its task is not registered").strip().rsplit("\n", 1)[-1]
+        reason = _said(outcome.error) or "its task is not registered"
         # A payload that cannot be opened is no task's failure: somebody has to look.
         level = logging.ERROR if outcome.state == "INVALID" and outcome.error else logging.WARNING
         logger.log(
@@ -190,3 +190,9 @@ def on_database_refused(sender: Any, error: Any, **kwargs: Any) -> None:
 
 def on_database_back(sender: Any, seconds: float, **kwargs: Any) -> None:
     logger.info("database back: label=%s seconds=%.1f", sender, seconds)
+
+
+def _said(error: str | None) -> str:
+    """Return the line of a traceback that says what it was: the last one that is not indented."""
+    lines = [line for line in (error or "").splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if line[0] != " "), lines[-1] if lines else "")

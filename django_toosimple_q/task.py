@@ -193,6 +193,8 @@ def check_definition(task: Task[Any, Any]) -> None:
         raise InvalidDefinition(f"a task must be callable, got {task.func!r}. Decorate a function.")
     for option in ("name", "queue_name"):
         check_name(getattr(task, option), f"the {option} of a task")
+    if "," in task.queue_name:
+        raise _wrong(task, "queue", "Use a name without a comma: workers are given several so.")
     for option in ("priority", "retries", "retry_delay"):
         check_integer(task, option)
     if task.retries < -1:

@@ -138,7 +138,9 @@ def failure(task: Task[Any, Any], claimed: Claimed, error: BaseException) -> Out
     """Return the outcome of a call that raised."""
     if isinstance(error, TaskInterrupted):
         kept = task.on_interruption == "hold"
-        reason = f"{describe(error)}; held for a person to decide" if kept else describe(error)
+        reason = describe(error)
+        if kept:
+            reason = f"{reason.rstrip()}; held for a person to decide"
         return Outcome(States.INTERRUPTED, error=reason, replaced=not kept)
     if isinstance(error, Unstorable):
         return Outcome(States.FAILED, error=clean(str(error)))

@@ -63,7 +63,8 @@ class LastResort:
             return
         stack = stack_of(slot.thread_id)
         outcome = failure(task, claimed, error)
-        outcome.error = f"{outcome.error}\nIt was at:\n{stack}"
+        # Like a traceback: where it was, and last what is wrong.
+        outcome.error = f"It was at:\n{stack}{outcome.error}"
         outcome.finished = self.now()
         outcome.started = outcome.finished - timedelta(seconds=time.monotonic() - slot.began)
         release(slot.connection)

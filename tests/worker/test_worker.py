@@ -55,10 +55,11 @@ class InlineTests(TestCase):
         for name in ("a", "b", "c"):
             make_task(name, queue=name).queue()
 
-        self.drain("--queue", "a", "--queue", "c")
-        self.assertEqual(states(), ["SUCCEEDED", "QUEUED", "SUCCEEDED"])
+        for options in (["--queue", "a", "--queue", "c"], ["--queue=a, c"]):
+            self.drain(*options)
+            self.assertEqual(states(), ["SUCCEEDED", "QUEUED", "SUCCEEDED"])
+            TaskExec.objects.update(state="QUEUED")
 
-        TaskExec.objects.update(state="QUEUED")
         self.drain("--exclude_queue", "a")
         self.assertEqual(states(), ["QUEUED", "SUCCEEDED", "SUCCEEDED"])
 

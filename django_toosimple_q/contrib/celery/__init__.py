@@ -21,7 +21,7 @@ from django_toosimple_q.contrib.celery.canvas import (
     starmap,
     xmap,
 )
-from django_toosimple_q.contrib.celery.exceptions import Retry, SoftTimeLimitExceeded
+from django_toosimple_q.contrib.celery.exceptions import Retry, SoftTimeLimitExceeded, absent
 from django_toosimple_q.contrib.celery.request import current_task
 from django_toosimple_q.contrib.celery.result import AsyncResult, EagerResult
 from django_toosimple_q.contrib.celery.schedules import crontab
@@ -46,3 +46,15 @@ __all__ = [
     "starmap",
     "xmap",
 ]
+
+__getattr__ = absent(
+    "celery",
+    {
+        "current_app": "There is no app: call tasks directly, read settings from Django's.",
+        "app_or_default": "There is no app: call tasks directly, read settings from Django's.",
+        "maybe_signature": "Use signature(…), which takes a signature as well.",
+        "subtask": "Use signature(…).",
+        "uuid": "The queue makes the ids: keep the .id of what delay() returns.",
+        "bootsteps": "Workers are started by manage.py worker; see its signals.",
+    },
+)

@@ -3,12 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+from django.conf import settings
+
 from django_toosimple_q.contrib.celery import canvas
 from django_toosimple_q.contrib.celery.exceptions import NotSupported
 from django_toosimple_q.contrib.celery.result import AsyncResult
 from django_toosimple_q.contrib.celery.task import shared_task
 
 SETTINGS = ("django.conf:settings", "CELERY")
+
+# Packages whose modules of a name are to be imported once the apps are ready.
+discovered: list[tuple[str, str]] = []
 
 
 class Celery:
@@ -29,8 +34,21 @@ class Celery:
                 "Write CELERY_… settings into the project's settings."
             )
 
-    def autodiscover_tasks(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: every app's tasks.py is imported anyway, others by CELERY_IMPORTS."""
+    def autodiscover_tasks(
+        self,
+        packages: Any = None,
+        related_name: str | None = "tasks",
+        force: bool = False,
+    ) -> None:
+        """Have `related_name` of these packages imported once the apps are ready.
+
+        Every app's tasks.py is imported anyway; without packages, each app's `related_name`.
+        """
+        named = packages() if callable(packages) else packages
+        if named is None and related_name in (None, "tasks"):
+            return
+        names = settings.INSTALLED_APPS if named is None else named
+        discovered.extend((package, related_name or "tasks") for package in names)
 
     def send_task(
         self,

@@ -19,9 +19,12 @@ KEYS = ("task", "schedule", "args", "kwargs", "options", "relative")
 problems: dict[str, ToosimpleQError] = {}
 
 
-def register(entries: Mapping[str, Mapping[str, Any]]) -> None:
+def register(entries: Any) -> None:
     """Register a schedule for each entry, and keep in `problems` what is wrong with one."""
     problems.clear()
+    if not isinstance(entries, Mapping):
+        problems[""] = InvalidOption(f"it is {entries!r}. Use a dict of entries by their names.")
+        return
     for name, entry in entries.items():
         try:
             schedules_registry.register(schedule_of(name, entry))
@@ -29,28 +32,30 @@ def register(entries: Mapping[str, Mapping[str, Any]]) -> None:
             problems[name] = error
 
 
-def schedule_of(name: str, entry: Mapping[str, Any]) -> Schedule:
+def schedule_of(name: str, entry: Any) -> Schedule:
     """Return an entry as a schedule.
 
     Raises `InvalidOption`, `NotRegistered`, `NotSupported`, and what `Schedule` raises.
     """
+    if not isinstance(entry, Mapping):
+        raise InvalidOption(f"it is {entry!r}. Use a dict with task and schedule.")
     for key in entry:
         if key not in KEYS:
             close = get_close_matches(key, KEYS, n=1)
             cure = f"Did you mean {close[0]!r}?" if close else f"It takes: {', '.join(KEYS)}."
             raise InvalidOption(f"it has the key {key!r}, which means nothing. {cure}")
-    call = options.read(entry.get("options") or {})
+    call = options.read(_typed(entry, "options", Mapping, {}))
     if call.due is not None:
         raise NotSupported("it has countdown or eta, but the schedule says when. Remove them.")
-    task = canvas.find(_given(entry, "task")).task
+    task = canvas.find(str(_given(entry, "task"))).task
     if call.changes:
         task = replace(task, **call.changes)
     common = {
         "task": task,
         "name": name,
         "queue_name": task.queue_name,
-        "args": tuple(entry.get("args") or ()),
-        "kwargs": entry.get("kwargs") or {},
+        "args": tuple(_typed(entry, "args", list | tuple, ())),
+        "kwargs": _typed(entry, "kwargs", Mapping, {}),
         "timezone": conf.get("CELERY_TIMEZONE"),
     }
     when = _given(entry, "schedule")
@@ -72,3 +77,11 @@ def _given(entry: Mapping[str, Any], key: str) -> Any:
     if entry.get(key) in (None, ""):
         raise InvalidOption(f"it has no {key!r}. Add one.")
     return entry[key]
+
+
+def _typed(entry: Mapping[str, Any], key: str, kind: Any, default: Any) -> Any:
+    value = entry.get(key) or default
+    if not isinstance(value, kind):
+        what = "dict" if kind is Mapping else "list or tuple"
+        raise InvalidOption(f"its {key} is {value!r}. Use a {what}.")
+    return value

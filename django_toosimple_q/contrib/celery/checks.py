@@ -12,7 +12,7 @@ def check_beat_schedule(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Find entries of CELERY_BEAT_SCHEDULE that cannot be scheduled."""
     return [
         Error(
-            f"CELERY_BEAT_SCHEDULE[{name!r}] is not scheduled: {problem}",
+            f"CELERY_BEAT_SCHEDULE{f'[{name!r}]' if name else ''} is not scheduled: {problem}",
             hint="Mend the entry, or remove it.",
             id="toosimpleq.E150",
         )

@@ -1,6 +1,6 @@
 """The options of `shared_task`, read into a definition of this queue."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -38,6 +38,12 @@ REFUSED = {
     "pydantic": "Validate the arguments at the beginning of the task.",
 }
 FOR_EVER = -1
+# What a route may say; all but queue and priority concern brokers.
+ROUTE_KEYS = frozenset(
+    ("queue", "priority", "routing_key", "exchange", "exchange_type", "delivery_mode", "serializer")
+)
+# What a call gets beyond its hard limit to notice it: it is raised there, Celery kills the process.
+HARD_GRACE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,17 +94,21 @@ def read(given: Mapping[str, Any]) -> TaskOptions:
 def settings_of(name: str, options: TaskOptions) -> dict[str, Any]:
     """Return what the definition of a task has. Raises `InvalidDefinition`."""
     routed = route(name)
-    queue = options.queue or routed.get("queue") or conf.get("CELERY_TASK_DEFAULT_QUEUE")
+    queue = options.queue if options.queue is not None else routed.get("queue")
+    if queue is None:
+        queue = conf.get("CELERY_TASK_DEFAULT_QUEUE")
     priority = options.priority if options.priority is not None else routed.get("priority")
     soft, hard = options.setting("soft_time_limit"), options.setting("time_limit")
     if soft is not None and hard is not None and hard <= soft:
         soft = None  # it is never reached
-    pair = {} if soft is None or hard is None else {"timeout_grace": hard - soft}
+    grace = {}
+    if hard is not None:
+        grace["timeout_grace"] = HARD_GRACE_SECONDS if soft is None else hard - soft
     return {
         "queue_name": queue,
         "priority": conf.get("CELERY_TASK_DEFAULT_PRIORITY") if priority is None else priority,
         "timeout": hard if soft is None else soft,
-        **pair,
+        **grace,
         "rate_limit": rate(name, options.setting("rate_limit", "DEFAULT_RATE_LIMIT")),
         "expires": expiry(options.expires),
         # Celery forgets a call that began and was cut off, unless it is acknowledged late.
@@ -116,6 +126,11 @@ def retry_settings(name: str, options: TaskOptions, *, hard_only: bool) -> dict[
     retried = types(name, "autoretry_for", options.autoretry_for)
     spared = types(name, "dont_autoretry_for", options.dont_autoretry_for)
     own = {"max_retries": options.max_retries, "countdown": options.default_retry_delay}
+    if not isinstance(options.retry_kwargs or {}, Mapping):
+        raise InvalidDefinition(
+            f"task {name!r}: retry_kwargs cannot be {options.retry_kwargs!r}. "
+            "Use a dict with max_retries and countdown."
+        )
     for key, value in (options.retry_kwargs or {}).items():
         if key not in own:
             raise InvalidDefinition(
@@ -185,15 +200,31 @@ def whole_seconds(value: Any) -> int:
 
 def route(name: str) -> Mapping[str, Any]:
     """Return what CELERY_TASK_ROUTES has for a task: the first pattern that matches decides."""
-    routes = conf.get("CELERY_TASK_ROUTES")
-    pairs = routes.items() if isinstance(routes, Mapping) else routes
-    for pair in pairs:
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
+    for pattern, where in route_pairs(conf.get("CELERY_TASK_ROUTES")):
+        if pattern.match(name) if hasattr(pattern, "match") else fnmatchcase(name, pattern):
+            found = {"queue": where} if isinstance(where, str) else where
+            unknown = sorted(set(found).difference(ROUTE_KEYS))
+            if unknown:
+                raise InvalidDefinition(
+                    f"CELERY_TASK_ROUTES has {unknown[0]!r} for {pattern!r}. Use queue, priority."
+                )
+            return found
+    return {}
+
+
+def route_pairs(routes: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield each pattern and what it leads to, from any of the forms that Celery takes."""
+    for one in routes.items() if isinstance(routes, Mapping) else routes:
+        if isinstance(one, Mapping) or _is_list_of_pairs(one):
+            yield from route_pairs(one)
+        elif isinstance(one, tuple | list) and len(one) == 2:
+            yield one[0], one[1]
+        else:
             raise NotSupported(
-                f"CELERY_TASK_ROUTES has {pair!r}: router functions and classes are not run here. "
+                f"CELERY_TASK_ROUTES has {one!r}: router functions and classes are not run here. "
                 "Use {pattern: {'queue': name}}."
             )
-        pattern, where = pair
-        if fnmatchcase(name, pattern):
-            return {"queue": where} if isinstance(where, str) else where
-    return {}
+
+
+def _is_list_of_pairs(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(one, list | tuple) for one in value)

@@ -30,9 +30,12 @@ def run(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], *, throw: boo
 
     With `throw` the first exception is raised, a `Retry` too.
     """
-    from django_toosimple_q.worker.executor import retried  # needs the models
+    # These need the models.
+    from django_toosimple_q.store.task_execs.enqueue import new_row
+    from django_toosimple_q.worker.executor import retried
 
-    task.task.bind(tuple(args), kwargs)
+    # What a row could not keep is refused here, too, or tests would pass what production refuses.
+    new_row(task.task, args, kwargs, due=None, now=timezone.now())
     task_id = str(uuid4())
     claimed = _row(task.task)
     while True:
@@ -61,6 +64,7 @@ def run(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], *, throw: boo
 
 def _row(task: Any) -> Claimed:
     """Return the row that the call would have."""
+    now = timezone.now()
     return Claimed(
         pk=0,
         task_name=task.name,
@@ -70,7 +74,8 @@ def _row(task: Any) -> Claimed:
         priority=task.priority,
         retries=task.retries,
         retry_delay=task.retry_delay,
-        due=timezone.now(),
+        due=now,
+        created=now,
         expires=None,
         attempt=1,
         root_id=None,

@@ -1,8 +1,9 @@
 """Celery's exceptions as this queue raises them, and `NotSupported` for what it does not have."""
 
 import builtins
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from django.utils import timezone
 
@@ -20,6 +21,17 @@ class CeleryError(core.ToosimpleQError):
 
 class NotSupported(CeleryError, NotImplementedError):
     """Something that Celery has and this queue has not."""
+
+
+def absent(module: str, cures: Mapping[str, str]) -> Callable[[str], NoReturn]:
+    """Return the `__getattr__` of a module that says what to use instead of Celery's names."""
+
+    def refuse(name: str) -> NoReturn:
+        if name in cures:
+            raise NotSupported(f"{module}.{name} is not available here. {cures[name]}")
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return refuse
 
 
 class NotRegistered(CeleryError, KeyError):
@@ -95,3 +107,16 @@ def _told(exc: BaseException | None, delay: Any) -> str:
     seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
     when = "Retry" if seconds is None else f"Retry in {seconds:g}s"
     return when if exc is None else f"{when}: {exc!r}"
+
+
+__getattr__ = absent(
+    "celery.exceptions",
+    {
+        "Ignore": "Raise django_toosimple_q.exceptions.Cancel: the call fails at once, for good.",
+        "Reject": "Raise django_toosimple_q.exceptions.Cancel: the call fails at once, for good.",
+        "WorkerLostError": "A call whose worker died is INTERRUPTED; its row says so.",
+        "ImproperlyConfigured": "Use django.core.exceptions.ImproperlyConfigured.",
+        "ChordError": "There are no chords.",
+        "OperationalError": "What a lost database raises is django.db.OperationalError.",
+    },
+)

@@ -1,5 +1,6 @@
 """The options of `apply_async`: what each means for the row, or a warning that it means nothing."""
 
+import sys
 import warnings
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -27,9 +28,20 @@ WITHOUT_EFFECT = frozenset(
         *("group_id", "group_index", "headers", "ignore_result", "immediate", "mandatory"),
         *("parent_id", "producer", "publisher", "replaced_task_nesting", "reply_to", "retries"),
         *("retry", "retry_policy", "root_id", "routing_key", "serializer", "shadow"),
-        *("stamped_headers", "terminate", "signal", "wait"),
+        "stamped_headers",
     )
 )
+# What each method takes and what there means nothing, with what to do about it.
+METHODS: Mapping[str, tuple[tuple[str, ...], frozenset[str], str]] = {
+    "apply_async": (USED, WITHOUT_EFFECT, "Remove it."),
+    "retry": (("countdown", "eta", "exc", "max_retries", "throw"), WITHOUT_EFFECT, "Remove it."),
+    "revoke": (
+        (),
+        frozenset({"connection", "terminate", "signal", "wait", "timeout"}),
+        "A call that runs goes on; its task is told by current_task_exec().interrupted.",
+    ),
+}
+PACKAGE = "django_toosimple_q."
 REFUSED = {
     "task_id": "The queue makes the ids: keep the .id of what apply_async() returns.",
     "link": "Queue the next task at the end of this one: next_task.delay(result).",
@@ -77,7 +89,10 @@ def due_of(countdown: float | None, eta: datetime | None) -> datetime | None:
     seconds = seconds_of("countdown", countdown)
     if seconds < 0:
         raise InvalidOption(f"countdown cannot be {countdown!r}. Use 0 or more seconds.")
-    return resolve_due(timezone.now() + timedelta(seconds=seconds)) if seconds else None
+    try:
+        return resolve_due(timezone.now() + timedelta(seconds=seconds)) if seconds else None
+    except OverflowError as error:
+        raise InvalidOption(f"countdown={countdown!r} is beyond the year 9999.") from error
 
 
 def expiry(expires: Any) -> datetime | timedelta | None:
@@ -100,24 +115,34 @@ def seconds_of(name: str, value: Any) -> float:
     return value
 
 
-def refuse_or_warn(name: str, value: Any = True) -> None:
+def refuse_or_warn(name: str, value: Any = True, method: str = "apply_async") -> None:
     """Raise `NotSupported` for an option that would be missed, warn once of one that is not."""
     if name not in REFUSED:
-        warn_ignored(name)
+        warn_ignored(name, method)
     elif value:
-        raise NotSupported(f"apply_async has no option {name!r} here. {REFUSED[name]}")
+        raise NotSupported(f"{method} has no option {name!r} here. {REFUSED[name]}")
 
 
 @cache
-def warn_ignored(name: str) -> None:
-    """Warn that an option means nothing, once for each name."""
-    if name in WITHOUT_EFFECT:
-        message = f"The option {name!r} of apply_async has no effect here. Remove it."
+def warn_ignored(name: str, method: str = "apply_async") -> None:
+    """Warn that an option of a method means nothing, once for each name."""
+    used, ignored, cure = METHODS[method]
+    if name in ignored:
+        message = f"The option {name!r} of {method} has no effect here. {cure}"
     else:
-        close = get_close_matches(name, (*USED, *WITHOUT_EFFECT), n=1)
-        cure = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(USED)}."
-        message = f"apply_async has no option {name!r}, so it has no effect. {cure}"
-    warnings.warn(message, IgnoredOption, stacklevel=5)
+        known = (*used, *sorted(ignored))
+        close = get_close_matches(name, known, n=1)
+        cure = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(used or known)}."
+        message = f"{method} has no option {name!r}, so it has no effect. {cure}"
+    warnings.warn(message, IgnoredOption, stacklevel=_level_of_caller())
+
+
+def _level_of_caller() -> int:
+    """Return the stack level, as `warnings` counts, of the first frame outside of this package."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _in_zone(moment: Any) -> Any:

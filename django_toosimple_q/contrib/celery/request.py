@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from socket import gethostname
 from typing import Any
 
 from django_toosimple_q.contrib.celery.exceptions import Retry
@@ -32,6 +33,17 @@ class Request:
     expires: datetime | None = None
     delivery_info: Mapping[str, Any] = field(default_factory=dict)
     asked: Retry | None = None
+    # What only brokers, workflows and Celery's own workers fill.
+    headers: None = None
+    timelimit: tuple[float | None, float | None] = (None, None)
+    reply_to: None = None
+    origin: None = None
+    group: None = None
+    chord: None = None
+    chain: None = None
+    callbacks: None = None
+    errbacks: None = None
+    utc: bool = True
 
     @cached_property
     def id(self) -> str | None:
@@ -40,6 +52,11 @@ class Request:
             return self.eager_id
         row = self.row
         return make_id(row.root_id or row.pk, row.task_name, row.args, row.kwargs)
+
+    @property
+    def hostname(self) -> str:
+        """Return the name of the host that runs the call."""
+        return gethostname()
 
     @property
     def left(self) -> int:
@@ -105,7 +122,8 @@ def from_row(
         kwargs=kwargs,
         retries=retries_used(claimed, total),
         called_directly=False,
-        eta=claimed.due,
+        # A row is due when it was made, unless somebody asked for another time.
+        eta=None if claimed.due == claimed.created else claimed.due,
         expires=claimed.expires,
         delivery_info={"routing_key": claimed.queue, "priority": claimed.priority},
     )

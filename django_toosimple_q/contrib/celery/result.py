@@ -11,6 +11,7 @@ from django_toosimple_q.contrib.celery.exceptions import (
     ResultGone,
     TaskRevokedError,
     TimeoutError,  # noqa: A004  (Celery's name)
+    absent,
 )
 from django_toosimple_q.contrib.celery.ids import parse_id
 from django_toosimple_q.contrib.celery.options import warn_ignored
@@ -120,14 +121,16 @@ class AsyncResult(Result):
     def date_done(self) -> datetime | None:
         return self._field("finished")
 
-    def revoke(self, *args: Any, **options: Any) -> None:
+    def revoke(self, connection: Any = None, terminate: bool = False, **options: Any) -> None:
         """Take the call back if it still waits, a retry included; one that runs goes on.
 
-        A task that looks at `current_task_exec().interrupted` is told there.
+        A task that looks at `current_task_exec().interrupted` is told there; `terminate` does not
+        cut it off, and warns.
         """
-        for option, value in options.items():
+        given = {"connection": connection, "terminate": terminate, **options}
+        for option, value in given.items():
             if value:
-                warn_ignored(option)
+                warn_ignored(option, "revoke")
         from django_toosimple_q.contrib.celery import rows
 
         rows.revoke(self._uuid)
@@ -223,3 +226,15 @@ class EagerResult(Result):
         return self._value
 
     wait = get
+
+
+__getattr__ = absent(
+    "celery.result",
+    {
+        "GroupResult": "There are no groups: keep the result of each delay() in a list.",
+        "ResultSet": "Keep the result of each delay() in a list.",
+        "ResultBase": "Use AsyncResult.",
+        "allow_join_result": "get() is allowed in tasks, and warns.",
+        "result_from_tuple": "Keep the .id, and make AsyncResult(id) of it.",
+    },
+)

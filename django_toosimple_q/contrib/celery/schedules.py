@@ -11,7 +11,14 @@ from django_toosimple_q.cron import Cron
 from django_toosimple_q.schedule import Schedule
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+# The names of a field's values, from its first on; three letters are enough.
+NAMES = {
+    "day_of_week": ("sun", "mon", "tue", "wed", "thu", "fri", "sat"),
+    "month_of_year": (
+        *("jan", "feb", "mar", "apr", "may", "jun"),
+        *("jul", "aug", "sep", "oct", "nov", "dec"),
+    ),
+}
 # First and last value of each field, by Celery's name of it.
 RANGES = {
     "minute": (0, 59),
@@ -157,9 +164,9 @@ def _part(name: str, part: str) -> str:
 
 
 def _number(name: str, text: str) -> int:
-    if name == "day_of_week" and text[:3] in WEEKDAYS:
-        return WEEKDAYS.index(text[:3])
     smallest, largest = RANGES[name]
+    if text[:3] in NAMES.get(name, ()):
+        return smallest + NAMES[name].index(text[:3])
     number = int(text)
     if not smallest <= number <= largest:
         raise ValueError(text)

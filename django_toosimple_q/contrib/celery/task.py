@@ -31,6 +31,8 @@ REFUSED = {
     "chunks": "Call delay() for each slice.",
     "replace": "Queue the other task and return.",
     "add_to_chord": "Queue the next task from the task that finishes last.",
+    "app": "There is no app: call tasks directly, read settings from Django's.",
+    "backend": "Results are rows: AsyncResult(id).",
     "update_state": "Store the progress in a model of yours.",
 }
 
@@ -47,7 +49,7 @@ class Task(Generic[R]):
     def __init__(self, function: Callable[..., R], given: definition.TaskOptions) -> None:
         self.run = function
         update_wrapper(self, function)
-        name = given.name or _default_name(function)
+        name = _default_name(function) if given.name is None else given.name
         self.options = given
         self.bound = given.bind
         self.max_retries = given.max_retries
@@ -67,6 +69,8 @@ class Task(Generic[R]):
     def __getattr__(self, name: str) -> Any:
         if name in REFUSED:
             raise NotSupported(f"{self.name}.{name} is not available here. {REFUSED[name]}")
+        if name in definition.NAMES:
+            return getattr(self.options, name)
         raise AttributeError(f"a task has no attribute {name!r}")
 
     def __call__(self, *args: Any, **kwargs: Any) -> R:
@@ -284,4 +288,4 @@ def _refuse_changes(
             f"Queue a new call: {name.rpartition('.')[2]}.apply_async(…)."
         )
     for option, value in call_options.items():
-        options.refuse_or_warn(option, value)
+        options.refuse_or_warn(option, value, "retry")

@@ -45,16 +45,18 @@ class Command(BaseCommand):
         add(
             queues,
             "queue",
-            action="append",
+            action="extend",
+            type=names,
             default=[],
-            help="a queue to run (repeatable; default: all)",
+            help="a queue to run, or several with commas (repeatable; default: all)",
         )
         add(
             queues,
             "exclude_queue",
-            action="append",
+            action="extend",
+            type=names,
             default=[],
-            help="a queue not to run (repeatable)",
+            help="a queue not to run, or several with commas (repeatable)",
         )
         add(
             parser,
@@ -179,6 +181,11 @@ class Command(BaseCommand):
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the examples as they are written."""
+
+
+def names(text: str) -> list[str]:
+    """Return the queues of one option."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def add(parser: Any, name: str, *others: str, **settings: Any) -> None:

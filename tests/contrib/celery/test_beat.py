@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 from django.core.checks import run_checks
 from django.test import SimpleTestCase, override_settings
 
-from django_toosimple_q.contrib.celery import beat, crontab, shared_task
+from django_toosimple_q.contrib.celery import Celery, beat, crontab, shared_task
+from django_toosimple_q.contrib.celery.app import discovered
 from django_toosimple_q.contrib.celery.connect import connect
 from django_toosimple_q.contrib.celery.exceptions import InvalidOption, NotSupported
 from django_toosimple_q.contrib.celery.schedules import Interval, schedule, solar
@@ -32,6 +33,7 @@ class CrontabTests(SimpleTestCase):
             ({"minute": 0, "hour": "22-3/2"}, "0 22,0,2 * * *"),
             ({"minute": 0, "hour": 0, "day_of_month": "1-7,15-21"}, "0 0 1-7,15-21 * *"),
             ({"minute": 0, "hour": 0, "month_of_year": "*/3"}, "0 0 * */3 *"),
+            ({"minute": 0, "hour": 0, "month_of_year": "jan-march,dec"}, "0 0 * 1-3,12 *"),
         ):
             with self.subTest(**fields):
                 self.assertEqual(crontab(**fields).cron, cron)
@@ -138,6 +140,16 @@ class BeatTests(CeleryTests):
         self.assertIn("from django_toosimple_q.contrib.celery", self.problem(schedule="daily"))
         self.assertIn("whole seconds", self.problem(schedule=0.5))
         self.assertIn("countdown", self.problem(schedule=5, options={"countdown": 5}))
+        self.assertIn("Use a list or tuple", self.problem(schedule=5, args=5))
+        self.assertIn("Use a dict", self.problem(schedule=5, kwargs=[5]))
+
+    def test_settings_of_another_shape_are_told_and_stop_nothing(self):
+        beat.register({"bad": 5})
+        self.assertIn("Use a dict", str(beat.problems["bad"]))
+
+        beat.register([1])
+        [found] = [message for message in run_checks() if message.id == "toosimpleq.E150"]
+        self.assertIn("CELERY_BEAT_SCHEDULE is not scheduled: it is [1]", found.msg)
 
     def test_a_wrong_entry_fails_the_checks_and_leaves_the_others(self):
         beat.register({"bad": {"task": "x"}, "good": {"task": "shop.report", "schedule": 5}})
@@ -169,3 +181,16 @@ class ConnectTests(CeleryTests):
             connect()
 
         self.assertEqual((list(schedules_registry), beat.problems), (["entry"], {}))
+
+    @override_settings(CELERY_IMPORTS="os.path")
+    def test_modules_are_found_by_a_single_name_and_by_the_app(self):
+        Celery("shop").autodiscover_tasks(["email", "json"], related_name="decoder")
+        self.addCleanup(discovered.clear)
+
+        path = "django_toosimple_q.contrib.celery.connect.import_module"
+        with mock.patch(path) as imported:
+            connect()
+
+        self.assertEqual(
+            [call.args[0] for call in imported.mock_calls], ["os.path", "json.decoder"]
+        )

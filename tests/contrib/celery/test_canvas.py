@@ -1,5 +1,7 @@
 import pickle
 
+from django.test import SimpleTestCase
+
 from django_toosimple_q.contrib.celery import (
     Signature,
     chain,
@@ -95,3 +97,20 @@ class SignatureTests(CeleryTests):
                 self.assertRaisesRegex(NotSupported, alternative),
             ):
                 combine()
+
+
+class AbsentTests(SimpleTestCase):
+    def test_what_only_celery_has_says_what_to_use_instead(self):
+        for module, name, cure in (
+            ("", "current_app", "Django's"),
+            ("", "uuid", "makes the ids"),
+            (".exceptions", "Ignore", "Cancel"),
+            (".result", "GroupResult", "in a list"),
+            (".signals", "task_failure", "task_finished"),
+        ):
+            with self.subTest(name=name), self.assertRaisesRegex(NotSupported, cure):
+                exec(f"from django_toosimple_q.contrib.celery{module} import {name}")
+
+    def test_what_celery_has_not_either_is_an_import_error(self):
+        with self.assertRaises(ImportError):
+            exec("from django_toosimple_q.contrib.celery import shared_tusk")

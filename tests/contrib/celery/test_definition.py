@@ -1,9 +1,10 @@
+import re
 from functools import partial
 
 from django.core.checks import run_checks
 from django.test import override_settings
 
-from django_toosimple_q.contrib.celery import shared_task
+from django_toosimple_q.contrib.celery import definition, shared_task
 from django_toosimple_q.contrib.celery.exceptions import (
     InvalidOption,
     NotSupported,
@@ -57,6 +58,22 @@ class DefinitionTests(CeleryTests):
         self.assertEqual((by_text.queue_name, by_text.priority), ("mail", 2))
         self.assertEqual((other.queue_name, other.priority), ("celery", 2))
 
+    def test_routes_take_celery_s_other_forms(self):
+        for routes in (
+            [("b.*", {"queue": "mail"})],
+            ([("a", {"queue": "x"}), ("b.*", {"queue": "mail"})],),
+            [{"a": "x"}, {"b.*": "mail"}],
+            {re.compile("b"): {"queue": "mail", "routing_key": "m"}},
+        ):
+            with self.subTest(routes=routes), override_settings(CELERY_TASK_ROUTES=routes):
+                self.assertEqual(definition.route("b.c")["queue"], "mail")
+                self.assertEqual(definition.route("c"), {})
+
+    @override_settings(CELERY_TASK_ROUTES={"b": {"queu": "mail"}})
+    def test_a_route_that_says_nothing_is_refused(self):
+        with self.assertRaisesRegex(InvalidDefinition, "'queu'"):
+            definition.route("b")
+
     def test_a_router_function_is_refused(self):
         with (
             override_settings(CELERY_TASK_ROUTES=[print]),
@@ -80,7 +97,7 @@ class DefinitionTests(CeleryTests):
     def test_a_soft_limit_that_is_never_reached_counts_for_nothing(self):
         task = make(fetch, soft_time_limit=60, time_limit=60, autoretry_for=(Exception,)).task
 
-        self.assertEqual((task.timeout, task.timeout_grace), (60, 5))
+        self.assertEqual((task.timeout, task.timeout_grace), (60, 1))
         self.assertFalse(task.retries_after(SoftTimeLimitExceeded()))
 
     def test_the_soft_time_limit_is_raised_inside_the_task(self):

@@ -89,6 +89,11 @@ class EagerTests(CeleryTests):
         with self.assertRaises(InvalidArguments):
             self.add.delay()
 
+    @override_settings(CELERY_TASK_ALWAYS_EAGER=True)
+    def test_arguments_that_no_row_could_keep_are_refused(self):
+        with self.assertRaisesRegex(InvalidArguments, "cannot store"):
+            self.add.delay(lambda: 1, 2)
+
     def test_a_result_can_be_revoked(self):
         result = self.add.apply((1,))
 

@@ -1,4 +1,5 @@
 import json
+import traceback
 from datetime import timedelta
 from uuid import uuid4
 
@@ -124,8 +125,11 @@ class ResultTests(CeleryTests):
     def test_revoke_with_terminate_warns_that_a_running_task_goes_on(self):
         warn_ignored.cache_clear()
 
-        with self.assertWarnsRegex(UserWarning, "terminate"):
+        with self.assertWarnsRegex(UserWarning, "'terminate' of revoke.*interrupted") as warned:
             self.echo.delay(1).revoke(terminate=True)
+        self.assertEqual(warned.filename, __file__)
+        with self.assertWarnsRegex(UserWarning, "Did you mean 'terminate'"):
+            self.echo.delay(1).revoke(terminat=True)
 
     def test_a_result_whose_row_goes_away_while_it_is_waited_for_is_gone(self):
         result = self.echo.delay(5)
@@ -197,6 +201,28 @@ class ExceptionTests(CeleryTests):
 
                 self.assertIs(type(found), kind)
                 self.assertEqual(str(found), error.partition(": ")[2])
+
+    def test_what_was_raised_in_python_comes_back_as_it_was(self):
+        for error in (
+            KeyError("x"),
+            FileNotFoundError(2, "No such file or directory", "/nowhere"),
+            ValueError("first\n  indented\nlast"),
+        ):
+            with self.subTest(error=error):
+                try:
+                    raise error
+                except Exception as raised:
+                    text = "".join(traceback.format_exception(raised))
+
+                self.assertEqual(repr(exception_of(text)), repr(error))
+
+    def test_of_a_group_its_own_message_is_told(self):
+        try:
+            raise ExceptionGroup("both", [ValueError("a"), OSError("b")])
+        except ExceptionGroup as raised:
+            text = "".join(traceback.format_exception(raised))
+
+        self.assertEqual(str(exception_of(text)), "ExceptionGroup: both (2 sub-exceptions)")
 
     def test_only_exceptions_that_are_at_hand_and_take_a_message_are_made(self):
         for error in (
