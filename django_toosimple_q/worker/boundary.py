@@ -6,11 +6,22 @@ A time zone or a language that it activates goes with the context that it runs i
 import os
 import signal
 import threading
-from typing import Any
+import time
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from django.db import DatabaseError, connections
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+
+
+class Within(NamedTuple):
+    """How deep a connection is in transactions, and whether it commits by itself."""
+
+    atomic: bool = False
+    autocommit: bool = True
+    savepoints: int = 0
+    blocks: int = 0
 
 
 class Boundary:
@@ -24,7 +35,7 @@ class Boundary:
     def __init__(self, mask: int | None = None) -> None:
         # A worker that drains inside a TestCase is in a transaction already.
         self.inside = {
-            connection.alias: (connection.in_atomic_block, commits_itself(connection))
+            connection.alias: within(connection)
             for connection in connections.all(initialized_only=True)
         }
         self.folder = current_folder()
@@ -34,30 +45,65 @@ class Boundary:
             self.mask = read_umask() if mask is None else mask
             self.handlers = [signal.getsignal(number) for number in HANDLED]
 
-    def restore(self) -> bool:
-        """Put everything back; return whether a transaction was left open, now rolled back."""
+    def restore(self, *, cut_off: bool = False) -> bool:
+        """Put everything back; return whether a transaction was left open, now rolled back.
+
+        A task that was `cut_off` may have been in the middle of a query.
+        """
         if self.folder and current_folder() != self.folder:
-            os.chdir(self.folder)
+            # It may be gone, as a release is that was deployed over.
+            with suppress(OSError):
+                os.chdir(self.folder)
         if self.mask is not None:
             os.umask(self.mask)
         for number, handler in zip(HANDLED, self.handlers, strict=False):
             if signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
-        return self._close_connections()
+        return self._close_connections(cut_off)
 
-    def _close_connections(self) -> bool:
-        """Close what is broken, and what was left in a transaction."""
+    def _close_connections(self, cut_off: bool) -> bool:
+        """Close what is broken or too old, and what was left in a transaction."""
         left_open = False
         for connection in connections.all(initialized_only=True):
-            was_atomic, was_autocommit = self.inside.get(connection.alias, (False, True))
-            opened = connection.in_atomic_block and not was_atomic
-            if opened or (was_autocommit and not connection.autocommit and not was_atomic):
+            before = self.inside.get(connection.alias, Within())
+            if before.atomic:
+                left_open = leave_blocks(connection, before) or left_open
+            elif connection.in_atomic_block or (before.autocommit and not connection.autocommit):
                 left_open = left_open or connection.connection is not None
                 forget(connection)
-            elif connection.errors_occurred and not connection.in_atomic_block:
+            elif cut_off or connection.errors_occurred or is_aged(connection):
                 # Usable or not: a new one costs little, and not every driver can tell.
                 forget(connection)
         return left_open
+
+
+def within(connection: Any) -> Within:
+    """Return how deep a connection is in transactions."""
+    depth = len(connection.savepoint_ids), len(connection.atomic_blocks)
+    return Within(connection.in_atomic_block, commits_itself(connection), *depth)
+
+
+def leave_blocks(connection: Any, before: Within) -> bool:
+    """Leave the blocks that were opened since, in a transaction from before; tell if there were.
+
+    Django would take the end of the outer block for that of the innermost: it would never end.
+    """
+    opened = connection.savepoint_ids[before.savepoints :]
+    if not opened:
+        return False
+    if opened[0] is not None:
+        with suppress(DatabaseError):  # then all of it is rolled back
+            connection.savepoint_rollback(opened[0])
+    del connection.savepoint_ids[before.savepoints :]
+    del connection.atomic_blocks[before.blocks :]
+    connection.needs_rollback = False
+    return True
+
+
+def is_aged(connection: Any) -> bool:
+    """Tell whether a connection has lived for its CONN_MAX_AGE; 0 is for requests, not workers."""
+    aging = connection.settings_dict["CONN_MAX_AGE"] and connection.close_at is not None
+    return bool(aging) and time.monotonic() >= connection.close_at
 
 
 def commits_itself(connection: Any) -> bool:
@@ -67,10 +113,18 @@ def commits_itself(connection: Any) -> bool:
     return bool(connection.autocommit)
 
 
+def drop_connections() -> None:
+    """Close this thread's connections, but for those in a transaction of the caller's."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            forget(connection)
+
+
 def forget(connection: Any) -> None:
     """Close a connection in the middle of whatever it is in; the database rolls that back."""
     connection.in_atomic_block = False
     connection.savepoint_ids = []
+    connection.atomic_blocks = []
     connection.needs_rollback = False
     connection.run_on_commit = []
     try:

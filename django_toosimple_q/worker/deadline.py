@@ -30,6 +30,8 @@ class Slot:
         self.stop_ends: float | None = None
         self.reason = ""
         self.cut_off = 0
+        # Something was raised inside the task that runs, or ran last: it may have hit a query.
+        self.struck = False
         self.thread_id = threading.get_ident()
         # The thread's connection to the queue.
         self.connection: Any = None
@@ -50,6 +52,7 @@ class Slot:
     @contextmanager
     def user_code(self, timeout: float | None) -> Iterator[None]:
         """Let the code inside be cut off, by its timeout (seconds) or by `interrupt`."""
+        self.struck = False
         self.began = time.monotonic()
         self.task_ends = None if timeout is None else self.began + timeout
         if self.task_ends is not None:
@@ -81,11 +84,11 @@ class Slot:
         if not self.inside:
             return
         if self.stop_ends is not None and now >= self.stop_ends:
-            self.inside = False
+            self.inside, self.struck = False, True
             self.cut_off += 1
             raise TaskInterrupted(f"KeyboardInterrupt: {self.reason}")
         if self.task_ends is not None and now >= self.task_ends:
-            self.inside = False
+            self.inside, self.struck = False, True
             raise TaskTimeout(f"the task ran over its timeout of {self.task_ends - self.began:g} s")
 
     def stubborn(self, now: float, timeout_grace: float) -> BaseException | None:

@@ -66,7 +66,8 @@ def execute(
     started = now()
     with captured() as output:
         outcome = copy_context().run(_run, task, claimed, slot, args, kwargs)
-    if boundary.restore() and outcome.state == States.SUCCEEDED:
+    left_open = boundary.restore(cut_off=slot.struck)
+    if left_open and outcome.state == States.SUCCEEDED:
         outcome = failure(task, claimed, LeftOpen("it left a transaction open, now rolled back"))
     outcome.started = started
     outcome.finished = now()

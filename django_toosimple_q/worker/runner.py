@@ -2,8 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections
 
@@ -15,7 +17,7 @@ from django_toosimple_q.store import task_execs, workers
 from django_toosimple_q.store.step import is_lost, queue_connection
 from django_toosimple_q.task import Task
 from django_toosimple_q.worker.batch import BatchSize
-from django_toosimple_q.worker.boundary import Boundary, read_umask
+from django_toosimple_q.worker.boundary import Boundary, drop_connections, read_umask
 from django_toosimple_q.worker.deadline import MainThreadSlot, Slot, ThreadSlot, main_thread
 from django_toosimple_q.worker.executor import execute
 from django_toosimple_q.worker.hands import Hands
@@ -74,9 +76,7 @@ class Runner:
         if task is None and self.left_to_others(claimed):
             return
         if task is not None and task.lane and not claimed.lane:
-            # Queued before its task was limited: it takes its turn among the limited ones.
-            claimed.lane = task.lane
-            self.hands.hand_back(self.now(), [claimed])
+            self.queue_in_lane(claimed, task)
             return
         with slot.occupied(claimed):
             signals.task_started.send_robust(sender=Task, claimed=claimed)
@@ -98,15 +98,28 @@ class Runner:
 
     def keep(self, claimed: Claimed, outcome: Outcome | None, slot: Slot) -> bool:
         """Put an outcome into the hands; False when it is dropped."""
-        if slot.lost:
-            # What was given up on had its connection closed underneath.
-            connections.close_all()
+        if slot.lost or slot.struck:
+            # What was given up on had its connection closed underneath; what was cut off may have
+            # been in the middle of a query.
+            drop_connections()
         return self.hands.put(claimed, outcome)
 
+    def queue_in_lane(self, claimed: Claimed, task: Task[Any, Any]) -> None:
+        """Let a row from before its task was limited take its turn among the limited ones."""
+        with self.kept_in_hand(claimed):
+            claimed.lane = task.lane
+            self.hands.hand_back(self.now(), [claimed])
+
     def left_to_others(self, claimed: Claimed) -> bool:
-        """See whether another worker knows a row's task; without an answer it stays in hand."""
-        try:
+        """See whether another worker knows a row's task."""
+        with self.kept_in_hand(claimed):
             return self.known_elsewhere(claimed)
+
+    @contextmanager
+    def kept_in_hand(self, claimed: Claimed) -> Iterator[None]:
+        """Keep a row that was taken to run in hand when the database does not answer."""
+        try:
+            yield
         except BaseException:
             self.hands.put_back(claimed)
             raise

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from django.db import connection
+
 from django_toosimple_q.decorators import register_task, schedule_task
 from tests.app.models import Effect
 
@@ -145,6 +147,24 @@ def fail_once(path: str) -> None:
     ledger(path, "attempt")
     if len(Path(path).read_text().splitlines()) == 1:
         raise ValueError("the first attempt fails")
+
+
+@register_task(name="app.query")
+def query(path: str, seconds: float) -> None:
+    """Let the database take its time."""
+    function = {"postgresql": "PG_SLEEP", "mysql": "SLEEP"}[connection.vendor]
+    ledger(path, "asked")
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(%s)", [seconds])
+
+
+@register_task(name="app.session")
+def session() -> int:
+    """Return which session of the server the task's connection is."""
+    function = {"postgresql": "PG_BACKEND_PID()", "mysql": "CONNECTION_ID()"}[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}")
+        return int(cursor.fetchone()[0])
 
 
 def note(path: str, line: str, seconds: float) -> None:

@@ -20,8 +20,8 @@ class BoundaryTests(TransactionTestCase):
     def setUp(self):
         isolate_registries(self)
 
-    def run_task(self, func, **options):
-        row = make_task(func=func, **options).queue()
+    def run_task(self, func, name="t", **options):
+        row = make_task(name, func, **options).queue()
         call_command("worker", "--until_done", "-v0")
         return reload(row)
 
@@ -37,6 +37,47 @@ class BoundaryTests(TransactionTestCase):
         self.assertEqual((row.state, Effect.objects.count()), ("FAILED", 0))
         self.assertIn("it left a transaction open, now rolled back", row.error)
         self.assertFalse(connection.in_atomic_block)
+
+    def test_so_is_a_block_left_open_in_an_atomic_task(self):
+        def leave():
+            for _ in range(2):
+                block = transaction.atomic()
+                block.__enter__()
+                open_blocks.append(block)
+            Effect.objects.create(key="lost")
+
+        row = self.run_task(leave, atomic=True)
+        after = self.run_task(lambda: Effect.objects.create(key="kept").key, "next", atomic=True)
+
+        self.assertEqual((row.state, after.state), ("FAILED", "SUCCEEDED"))
+        self.assertIn("it left a transaction open, now rolled back", row.error)
+        self.assertEqual(list(Effect.objects.values_list("key", flat=True)), ["kept"])
+        self.assertFalse(connection.in_atomic_block)
+        with transaction.atomic(durable=True):
+            self.assertEqual(connection.savepoint_ids, [])
+
+    def test_a_block_left_open_inside_a_caller_s_transaction_is_rolled_back(self):
+        def leave():
+            transaction.atomic().__enter__()
+            Effect.objects.create(key="lost")
+
+        with transaction.atomic():
+            row = self.run_task(leave)
+            self.assertEqual((row.state, Effect.objects.count()), ("FAILED", 0))
+
+    def test_neither_does_one_that_the_task_left_and_removed(self):
+        with tempfile.TemporaryDirectory() as name:
+            self.addCleanup(os.chdir, os.getcwd())
+            os.chdir(name)
+
+            def leave():
+                os.chdir("/")
+                os.rmdir(name)
+
+            row = self.run_task(leave)
+            os.mkdir(name)
+
+        self.assertEqual(row.state, "SUCCEEDED")
 
     def test_autocommit_switched_off_is_switched_on_again(self):
         def leave():
