@@ -81,7 +81,8 @@ class Watched:
     def __init__(self, pk: int, timeout: float | None) -> None:
         self.pk = pk
         self.ends = None if timeout is None else time.monotonic() + timeout
-        self.pushed = notify.pushes(queue_family())
+        # In a transaction, asking to be told would lock the row whose worker is to write it.
+        self.pushed = notify.pushes(queue_family()) and not queue_connection().in_atomic_block
         self.announced = 0
         self.nap = SHORTEST_SECONDS
 

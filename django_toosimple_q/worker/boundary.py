@@ -113,10 +113,12 @@ def commits_itself(connection: Any) -> bool:
     return bool(connection.autocommit)
 
 
-def drop_connections() -> None:
+def drop_connections(*, only_unusable: bool = False) -> None:
     """Close this thread's connections, but for those in a transaction of the caller's."""
     for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
+        if connection.connection is None or connection.in_atomic_block:
+            continue
+        if not only_unusable or not connection.is_usable():
             forget(connection)
 
 

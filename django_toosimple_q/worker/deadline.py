@@ -32,6 +32,8 @@ class Slot:
         self.cut_off = 0
         # Something was raised inside the task that runs, or ran last: it may have hit a query.
         self.struck = False
+        # When its connections were last known to work, by the monotonic clock.
+        self.fresh_at = time.monotonic()
         self.thread_id = threading.get_ident()
         # The thread's connection to the queue.
         self.connection: Any = None

@@ -53,6 +53,11 @@ class Hands:
             self.board.begin(claimed.pk)
             return claimed
 
+    def suspects(self) -> bool:
+        """Tell whether a row is in hand whose worker died: others would only wait beside it."""
+        with self.books:
+            return any(row.deaths for row in (*self.ready, *self.running.values()))
+
     def put_back(self, claimed: Claimed) -> None:
         """Take a row back that was taken to run and that nothing was done with."""
         with self.books:

@@ -31,11 +31,14 @@ class Outlook:
     def look(self, now: datetime) -> None:
         """Learn where there are rows to claim, waking those that are due."""
         waiting = task_execs.look(now)
-        if waiting.next_due is not None and waiting.next_due <= now:
-            task_execs.wake(now)
+        next_due = waiting.next_due
+        if next_due is not None and next_due <= now:
+            woken = task_execs.wake(now)
             waiting = task_execs.look(now)
+            # One that somebody has locked is woken by their commit's hint, or at the next tick.
+            next_due = waiting.next_due if woken else None
         self.places = [place for place in waiting.places if self.takes(place.queue)]
-        moments = [one for one in (waiting.next_due, waiting.next_open) if one is not None]
+        moments = [one for one in (next_due, waiting.next_open) if one is not None]
         self.next_moment = min(moments, default=None)
         self.looked = time.monotonic()
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -24,6 +25,8 @@ from django_toosimple_q.worker.hands import Hands
 
 # What a thread of the pool waits that met a database out of reach.
 REST_SECONDS = 1.0
+# A connection that no task has used for so long is looked at before one does.
+IDLE_SECONDS = 5.0
 
 
 class Runner:
@@ -37,6 +40,10 @@ class Runner:
         self.batch = BatchSize()
         self.skipped_names: set[str] = set()
         self.count = 0
+        # What ended a thread that runs tasks, other than their own errors.
+        self.crash: BaseException | None = None
+        # When the database was lost, by the monotonic clock: connections from before are suspect.
+        self.lost_at = -inf
 
     def start(self) -> None:
         """Make ready to run."""
@@ -72,6 +79,7 @@ class Runner:
 
     def run_task(self, claimed: Claimed, slot: Slot, boundary: Boundary) -> None:
         """Run one call and keep its outcome until the next turn-over."""
+        self.freshen(slot)
         task = tasks_registry.find(claimed)
         if task is None and self.left_to_others(claimed):
             return
@@ -103,6 +111,15 @@ class Runner:
             # been in the middle of a query.
             drop_connections()
         return self.hands.put(claimed, outcome)
+
+    def freshen(self, slot: Slot) -> None:
+        """Let go of connections that may have died while nothing ran, before a task meets them."""
+        now = time.monotonic()
+        if slot.fresh_at < self.lost_at:
+            drop_connections()
+        elif now - slot.fresh_at > IDLE_SECONDS:
+            drop_connections(only_unusable=True)
+        slot.fresh_at = now
 
     def queue_in_lane(self, claimed: Claimed, task: Task[Any, Any]) -> None:
         """Let a row from before its task was limited take its turn among the limited ones."""
@@ -167,6 +184,8 @@ class Pool(Runner):
 
     def wanted(self) -> int:
         # What waits in hand counts: a row is only claimed when a thread will soon take it.
+        if self.hands.suspects():
+            return 0
         return max(0, self.batch.limit - len(self.hands.ready) - len(self.hands.running))
 
     def finish(self) -> None:
@@ -175,35 +194,44 @@ class Pool(Runner):
             self.changed.notify_all()
         for thread in self.threads:
             thread.join()
+        if self.crash is not None:
+            raise self.crash
 
     def _run(self, slot: ThreadSlot) -> None:
+        try:
+            self._run_tasks(slot)
+        except BaseException as error:
+            # The worker's own loop ends with it: what the thread held would stay in hand for ever.
+            self.crash = error
+            self.wakeup.set()
+        finally:
+            connections.close_all()
+
+    def _run_tasks(self, slot: ThreadSlot) -> None:
         slot.enter()
         slot.connection = queue_connection()
         boundary = Boundary(self.mask)
-        try:
-            while True:
-                claimed = self._next()
-                if claimed is None:
-                    return
-                began = time.monotonic()
-                try:
-                    self.run_task(claimed, slot, boundary)
-                except (DatabaseError, InterfaceError) as error:
-                    if not is_lost(error):
-                        raise
-                    # Nothing ran: the row is in hand again, and the worker's loop tells of it.
-                    connections.close_all()
-                    self._rest()
-                    continue
-                self.batch.observe(1, time.monotonic() - began)
-                if claimed.deaths:
-                    # It ran alone: the others waited for it.
-                    with self.changed:
-                        self.changed.notify_all()
-                if len(self.hands.ready) < len(self.slots):
-                    self.wakeup.set()
-        finally:
-            connections.close_all()
+        while True:
+            claimed = self._next()
+            if claimed is None:
+                return
+            began = time.monotonic()
+            try:
+                self.run_task(claimed, slot, boundary)
+            except (DatabaseError, InterfaceError) as error:
+                if not is_lost(error):
+                    raise
+                # Nothing ran: the row is in hand again, and the worker's loop tells of it.
+                connections.close_all()
+                self._rest()
+                continue
+            self.batch.observe(1, time.monotonic() - began)
+            if claimed.deaths:
+                # It ran alone: the others waited for it.
+                with self.changed:
+                    self.changed.notify_all()
+            if len(self.hands.ready) < len(self.slots):
+                self.wakeup.set()
 
     def _rest(self) -> None:
         """Leave a database that is out of reach alone for a moment."""

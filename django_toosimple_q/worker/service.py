@@ -22,8 +22,8 @@ class Service:
         name: str,
         beat_seconds: float,
         beat: Callable[[], None],
-        relieve: Callable[[], None],
-        busy: Callable[[], bool],
+        relieve: Callable[[], None] = lambda: None,
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name = f"toosimpleq-{name}"
         self.beat_seconds = beat_seconds

@@ -57,8 +57,10 @@ class Worker:
         self.attentive_until = 0.0
         self.fenced = False
         self.told_stopping = False
+        # A thread that no lock holds up: a worker whose heart stands still counts as dead.
+        self.heart = Service("heart", options.beat, self.beat)
         self.service = Service(
-            "service", options.beat, self.beat, self.relieve, lambda: self.hands.busy
+            "service", options.beat, self.look_around, self.relieve, lambda: self.hands.busy
         )
         # A thread that no silent database holds up.
         self.timekeeper = Service(
@@ -94,6 +96,7 @@ class Worker:
                     alias = queue_connection().alias
                     self.hints = notify.listen(self.wakeup, alias, queue_family())
                     stack.callback(self.hints.close)
+                    stack.enter_context(self.heart.running())
                     stack.enter_context(self.service.running())
                     stack.enter_context(stacks_printed())
                     stack.enter_context(self.watchdog.running())
@@ -179,7 +182,7 @@ class Worker:
 
     def run_once(self, now: datetime) -> bool:
         """Queue what is scheduled, claim what is next and run it; return whether anything was."""
-        for beside in (self.service, self.timekeeper):
+        for beside in (self.heart, self.service, self.timekeeper, self.runner):
             if beside.crash:
                 raise beside.crash
         if self.fenced:
@@ -273,16 +276,21 @@ class Worker:
         self.enter()
         self.fenced = False
 
-    # Beside the tasks (the service's thread)
+    # Beside the tasks, in threads of their own
 
     def beat(self) -> None:
-        """Say that we live, then look after the others and after our own books."""
-        if not workers.beat(self.me.pk, self.me.incarnation) and not self.restored():
-            self.fenced = True
-            self.wakeup.set()
-            lost = self.hands.lost()
-            if lost and not self.stop.requested:
-                self.stop.interrupt(f"declared dead while paused, task {lost[0]} runs elsewhere")
+        """Say that we live; where nobody believes it any more, stop what runs elsewhere by now."""
+        if workers.beat(self.me.pk, self.me.incarnation) or self.restored():
+            return
+        self.fenced = True
+        self.wakeup.set()
+        lost = self.hands.lost()
+        if lost and not self.stop.requested:
+            self.stop.interrupt(f"declared dead while paused, task {lost[0]} runs elsewhere")
+
+    def look_around(self) -> None:
+        """Look after the others, and after our own books."""
+        if self.fenced:
             return
         self.measure_clock()
         self.maintenance.run_once(self.now())
@@ -311,7 +319,7 @@ class Worker:
         """Show to whoever watches that this process runs Python; tell of a silent database."""
         self.board.beat()
         self.watchdog.feed()
-        self.silence.look(self.service.acting_since, time.monotonic())
+        self.silence.look(self.heart.acting_since, time.monotonic())
 
     def keep_time(self) -> None:
         """Act on signals and deadlines where the threads of the tasks do not."""
@@ -337,6 +345,7 @@ class Worker:
         """Wait a while for a database that is out of reach; raise any other error again."""
         if self.options.inline or not is_lost(error):
             raise error
+        self.runner.lost_at = time.monotonic()
         self.wakeup.wait(self.trouble.lost(error))
 
     def measure_clock(self) -> None:

@@ -80,6 +80,7 @@ def hand_back(connection: Any, rows: Sequence[Claimed], worker_id: int, now: dat
             )
         )
     if ids:
+        announce(connection, sender(dialect_of(connection).family))
         marks = ", ".join(["%s"] * len(ids))
         with connection.cursor() as cursor:
             cursor.execute(
