@@ -62,6 +62,8 @@ class Outcome:
     next_attempt: NextAttempt | None = None
     # The call was cut off: it runs again at once, at no retry's cost.
     replaced: bool = False
+    # Seconds before it does.
+    pause_seconds: float = 0
     # It ran over its timeout, which may have hit the driver of its database in mid-sentence.
     timed_out: bool = False
 

@@ -190,11 +190,18 @@ class Hands:
         for claimed in list(self.running.values()):
             claimed.interrupted = True
 
-    def heed_cancels(self) -> None:
-        """Tell those tasks that run and were cancelled meanwhile."""
-        running = dict(self.running)
-        for pk in task_execs.cancelled(list(running)):
-            running[pk].interrupted = True
+    def heed_cancels(self, now: datetime) -> None:
+        """Tell tasks that run and were cancelled meanwhile; let go of those that have not begun."""
+        with self.books:
+            in_hand = {row.pk: row for row in (*self.ready, *self.running.values())}
+        for pk in task_execs.cancelled(list(in_hand)):
+            in_hand[pk].interrupted = True
+        with self.books:
+            waiting = [row for row in self.ready if row.interrupted]
+            for row in waiting:
+                self.ready.remove(row)
+        if waiting:
+            self.hand_back(now, waiting)
 
     def drop(self) -> None:
         """Forget rows that have not started: they are somebody else's by now."""

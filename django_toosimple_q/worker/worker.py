@@ -296,7 +296,7 @@ class Worker:
         self.maintenance.run_once(self.now())
         if self.hands.reconcile(self.now()):
             self.wakeup.set()
-        self.hands.heed_cancels()
+        self.hands.heed_cancels(self.now())
         self.runner.skipped_names.clear()
 
     def restored(self) -> bool:

@@ -11,7 +11,7 @@ from django.test import TransactionTestCase
 from django_toosimple_q.worker.trouble import TOLD_EVERY_SECONDS
 from tests.faults.sessions import opened_with
 from tests.faults.world import Member
-from tests.support import isolate_registries, make_task, states
+from tests.support import isolate_registries, make_task, states, wait_for
 
 READ_ONLY = {
     "sqlite": "PRAGMA query_only = ON",
@@ -70,6 +70,8 @@ class RefusalTests(TransactionTestCase):
             runner.work(lambda: True)
             self.member.step()
             self.assertEqual(states(), ["PROCESSING"])
+        # It runs again after a short pause.
+        wait_for(lambda: self.member.step() or "SUCCEEDED" in states())
         self.run_until_idle()
 
         self.assertEqual(states(), ["INTERRUPTED", "SUCCEEDED"])

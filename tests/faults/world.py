@@ -62,6 +62,7 @@ class Member:
             return
         try:
             self.worker.beat()
+            self.worker.look_around()
             self.worker.relieve()
         except (DatabaseError, InterfaceError):
             connection.close()

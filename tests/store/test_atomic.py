@@ -1,13 +1,22 @@
+from contextlib import contextmanager
+from unittest import mock
+
 import pytest
 from django.db import IntegrityError, OperationalError, connection
 from django.test import TransactionTestCase
 
 from django_toosimple_q.execution import Outcome
 from django_toosimple_q.models import WorkerStatus
+from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store import task_execs, workers
+from django_toosimple_q.store.dialect.sqlite import SQLite
 from tests.app.models import Effect
 from tests.faults.wrapper import cut
 from tests.support import NOW, claim, isolate_registries, make_task, make_worker, reload
+
+
+def lose():
+    raise OperationalError("server closed the connection")
 
 
 class AtomicTests(TransactionTestCase):
@@ -47,13 +56,44 @@ class AtomicTests(TransactionTestCase):
         self.assertEqual((Effect.objects.count(), reload(self.claimed).state), (0, "INTERRUPTED"))
 
     def test_a_lost_connection_replaces_the_call(self):
-        def lose():
-            raise OperationalError("server closed the connection")
-
         outcome, written = self.run_call(lose)
 
         self.assertEqual((outcome.state, outcome.replaced, written), ("INTERRUPTED", True, False))
         self.assertEqual(Effect.objects.count(), 0)
+
+    def test_each_loss_of_its_connection_lets_a_call_wait_longer(self):
+        pauses = []
+        for self.claimed.attempt in (1, 2, 3, 20):
+            outcome, _ = self.run_call(lose)
+            pauses.append(outcome.pause_seconds)
+
+        self.assertEqual(pauses, [0.1, 0.2, 0.4, 60])
+
+    def test_a_held_call_whose_connection_is_lost_waits_for_a_person(self):
+        tasks_registry.clear()
+        make_task(atomic=True, on_interruption="hold")
+
+        outcome, _ = self.run_call(lose)
+
+        self.assertEqual((outcome.state, outcome.replaced), ("INTERRUPTED", False))
+        self.assertIn("held for a person to decide", outcome.error)
+
+    @pytest.mark.skipif("connection.vendor != 'sqlite'", reason="only a file is busy")
+    def test_a_busy_file_is_asked_again_until_the_call_can_begin(self):
+        begin = SQLite.transaction
+        busy = mock.Mock(side_effect=[OperationalError("database is locked")] * 2 + [None])
+
+        @contextmanager
+        def transaction(dialect, connection):
+            busy()
+            with begin(dialect, connection):
+                yield
+
+        with mock.patch.object(SQLite, "transaction", transaction):
+            _, written = self.run_call(lambda: None)
+
+        self.assertTrue(written)
+        self.assertEqual(Effect.objects.count(), 1)
 
     @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="there is no line to a file")
     def test_a_failure_over_a_dead_connection_replaces_the_call(self):

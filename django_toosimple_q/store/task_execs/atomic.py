@@ -1,6 +1,7 @@
 """Run a call so that its effects in this database and its outcome are committed together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -9,10 +10,15 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from django_toosimple_q.execution import Claimed, Outcome
 from django_toosimple_q.models import TaskExec
 from django_toosimple_q.store.dialect import dialect_of
-from django_toosimple_q.store.step import queue_connection
+from django_toosimple_q.store.step import queue_connection, repeat
 from django_toosimple_q.store.task_execs.finish import _write
+from django_toosimple_q.store.task_execs.rescue import held
 
 States = TaskExec.States
+
+LOST = "the database was lost while the task ran: %s"
+# Seconds before a call runs again whose connection was lost; doubled each time.
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 60.0
 
 
 class Undone(Exception):
@@ -36,7 +42,7 @@ def run_atomically(
     outcome = None
     line = None
     try:
-        with dialect_of(connection).transaction(connection):
+        with begun(connection):
             line = connection.connection
             outcome = run()
             if outcome.state != States.SUCCEEDED:
@@ -45,7 +51,7 @@ def run_atomically(
                 raise Undone
     except Undone:
         assert outcome is not None
-        return _unless_lost(connection, line, outcome), False
+        return _unless_lost(connection, line, claimed, outcome), False
     except (DatabaseError, InterfaceError) as error:
         if not dialect_of(connection).is_lost(error):
             # A deferred constraint, checked by the commit: the task's own failure.
@@ -53,11 +59,21 @@ def run_atomically(
         connection.close()
         if outcome is not None and _committed(claimed, worker_id):
             return outcome, True
-        return _replaced(error, now), False
+        lost = Outcome(States.INTERRUPTED, finished=now(), error=LOST % error)
+        return _cut_off(claimed, lost), False
     return outcome, True
 
 
-def _unless_lost(connection: Any, line: Any, outcome: Outcome) -> Outcome:
+@contextmanager
+def begun(connection: Any) -> Iterator[None]:
+    """Open a transaction for writing; a file that is busy is asked again, as by every step."""
+    dialect = dialect_of(connection)
+    with ExitStack() as stack:
+        repeat(lambda: stack.enter_context(dialect.transaction(connection)), dialect)
+        yield
+
+
+def _unless_lost(connection: Any, line: Any, claimed: Claimed, outcome: Outcome) -> Outcome:
     """Return the outcome, as one to be replaced when it only failed because the connection died.
 
     `line` is the driver's connection as it was; by now Django may have opened another. A timeout
@@ -67,7 +83,20 @@ def _unless_lost(connection: Any, line: Any, outcome: Outcome) -> Outcome:
         return outcome
     if connection.connection is not line or not connection.is_usable():
         connection.close()
-        outcome.state, outcome.replaced, outcome.next_attempt = States.INTERRUPTED, True, None
+        outcome.state, outcome.next_attempt = States.INTERRUPTED, None
+        return _cut_off(claimed, outcome)
+    return outcome
+
+
+def _cut_off(claimed: Claimed, outcome: Outcome) -> Outcome:
+    """Return an outcome as that of a call which the loss of its connection cut off.
+
+    One that breaks its connection itself would run again and again: it waits ever longer.
+    """
+    outcome.replaced = not held(claimed)
+    outcome.pause_seconds = min(SHORTEST_PAUSE * 2.0 ** (claimed.attempt - 1), LONGEST_PAUSE)
+    if not outcome.replaced:
+        outcome.error = f"{(outcome.error or '').rstrip()}; held for a person to decide"
     return outcome
 
 
@@ -84,15 +113,6 @@ def _committed(claimed: Claimed, worker_id: int) -> bool:
     except (OperationalError, InterfaceError):
         connection.close()
         return False
-
-
-def _replaced(error: Exception, now: Callable[[], datetime]) -> Outcome:
-    return Outcome(
-        States.INTERRUPTED,
-        finished=now(),
-        error=f"the database was lost while the task ran: {error}",
-        replaced=True,
-    )
 
 
 def _failed(outcome: Outcome | None, error: Exception, now: Callable[[], datetime]) -> Outcome:

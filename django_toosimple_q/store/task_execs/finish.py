@@ -66,8 +66,13 @@ def turn_over(
 def hand_back(connection: Any, rows: Sequence[Claimed], worker_id: int, now: datetime) -> set[int]:
     """Make claimed rows that have not started QUEUED again and return their ids.
 
-    A unique row may meet a newer one that waits: it is replaced by that one.
+    A unique row may meet a newer one that waits: it is replaced by that one. One that somebody
+    has cancelled meanwhile has ended.
     """
+    taken_back = set(cancelled_rows(connection, [row.pk for row in rows]))
+    cancelled = Outcome(States.INTERRUPTED, finished=now, error="cancelled")
+    ended = [(row, cancelled) for row in rows if row.pk in taken_back]
+    rows = [row for row in rows if row.pk not in taken_back]
     returned = {}
     for row in rows:
         if not row.unique_hash:
@@ -86,12 +91,12 @@ def hand_back(connection: Any, rows: Sequence[Claimed], worker_id: int, now: dat
             cursor.execute(
                 f"UPDATE {TABLE} SET worker_id = NULL WHERE id IN ({marks})", sorted(ids)
             )
-    unique = [
+    ended += [
         (row, Outcome(States.INTERRUPTED, finished=now, error="handed back", replaced=True))
         for row in rows
         if row.unique_hash
     ]
-    return ids | (_write(connection, unique, worker_id, now) if unique else set())
+    return ids | (_write(connection, ended, worker_id, now) if ended else set())
 
 
 @step
@@ -161,7 +166,7 @@ def _follower(claimed: Claimed, outcome: Outcome, now: datetime) -> TaskExec:
     return successor(
         claimed,
         now=now,
-        delay_seconds=following.delay_seconds if following else 0,
+        delay_seconds=following.delay_seconds if following else outcome.pause_seconds,
         retries=following.retries if following else claimed.retries,
         retry_delay=following.retry_delay if following else claimed.retry_delay,
         deaths=claimed.deaths,

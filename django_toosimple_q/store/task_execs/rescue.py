@@ -10,6 +10,7 @@ from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store.dialect import dialect_of
 from django_toosimple_q.store.dialect.base import ENDED, TABLE, WORKERS
 from django_toosimple_q.store.step import adapt, step
+from django_toosimple_q.store.task_execs.cancel import cancelled_rows
 from django_toosimple_q.store.task_execs.claim import COLUMNS, claimed_rows
 from django_toosimple_q.store.task_execs.enqueue import _insert, successor
 from django_toosimple_q.store.task_execs.finish import link
@@ -118,7 +119,13 @@ def interrupt_where(
     rows = [(one, row[-1]) for one, row in zip(claimed, locked, strict=True)]
     # The first death only makes a row a suspect: its neighbours of the same claim died with it.
     counts = {row.pk: row.deaths + deaths for row, _ in rows}
-    followed = [row for row, _ in rows if counts[row.pk] < DEADLY and not held(row)]
+    # Somebody has taken it back while it ran: it has ended now.
+    taken_back = set(cancelled_rows(connection, list(counts)))
+    followed = [
+        row
+        for row, _ in rows
+        if counts[row.pk] < DEADLY and not held(row) and row.pk not in taken_back
+    ]
     followers = _insert(
         connection,
         [
@@ -137,6 +144,8 @@ def interrupt_where(
     with connection.cursor() as cursor:
         for row, worker_id in rows:
             state, error = _verdict(row, counts[row.pk], reason, how)
+            if row.pk in taken_back:
+                state, error = States.INTERRUPTED.value, f"cancelled; {error}"
             cursor.execute(
                 f"UPDATE {TABLE} SET state = %s, finished = %s, error = %s, deaths = %s"
                 " WHERE id = %s AND state = 'PROCESSING'",
