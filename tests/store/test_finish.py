@@ -1,7 +1,7 @@
-from unittest import mock
+from unittest import mock, skipUnless
 
 from django.db import DataError, connection
-from django.test import TestCase
+from django.test import TestCase, TransactionTestCase
 
 from django_toosimple_q.execution import Outcome
 from django_toosimple_q.models import TaskExec
@@ -179,10 +179,73 @@ class FinishTests(TestCase):
         )
         self.assertIn("the database refused", reload(claimed[1]).error)
 
+    @skipUnless(connection.vendor == "mysql", "a packet is MariaDB's and MySQL's")
+    def test_results_that_are_too_large_together_are_written(self):
+        claimed = self.claimed(20)
+
+        kept = self.finish(
+            *(
+                (one, Outcome("SUCCEEDED", NOW, NOW, result="v1." + "A" * 950_000))
+                for one in claimed
+            )
+        )
+
+        self.assertEqual(kept, {one.pk for one in claimed})
+
+    @skipUnless(connection.vendor == "mysql", "a packet is MariaDB's and MySQL's")
+    def test_a_result_that_no_packet_carries_fails_its_task_alone(self):
+        claimed = self.claimed(2)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@max_allowed_packet")
+            [most] = cursor.fetchone()
+
+        kept = self.finish(
+            (claimed[0], Outcome("SUCCEEDED", NOW, NOW, result="A" * most)),
+            (claimed[1], Outcome("SUCCEEDED", NOW, NOW)),
+        )
+
+        self.assertEqual(kept, {one.pk for one in claimed})
+        self.assertEqual([reload(one).state for one in claimed], ["FAILED", "SUCCEEDED"])
+        self.assertIn("max_allowed_packet", reload(claimed[0]).error)
+
     def row(self):
         from django_toosimple_q.models import WorkerStatus
 
         return WorkerStatus.objects.get(pk=self.me.worker_id)
+
+
+@skipUnless(connection.vendor == "mysql", "only there a column may lack emoji")
+class ThreeByteTests(TransactionTestCase):
+    """Tables of a database in MariaDB's three-byte UTF-8."""
+
+    def setUp(self):
+        isolate_registries(self)
+        self.me = make_worker()
+        self.addCleanup(self.change_charset, "utf8mb4")
+        self.change_charset("utf8mb3")
+
+    def change_charset(self, charset):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "ALTER TABLE toosimpleq_taskexec"
+                f" MODIFY stdout longtext CHARACTER SET {charset} NOT NULL DEFAULT ''"
+            )
+
+    def test_a_printed_emoji_fails_its_task_and_no_neighbour(self):
+        make_task().queue_many([(1,), (2,)])
+        claimed = claim(self.me)
+
+        task_execs.finish(
+            [
+                (claimed[0], Outcome("SUCCEEDED", NOW, NOW, stdout="\U0001f600")),
+                (claimed[1], Outcome("SUCCEEDED", NOW, NOW)),
+            ],
+            self.me.worker_id,
+            NOW,
+        )
+
+        self.assertEqual([reload(one).state for one in claimed], ["FAILED", "SUCCEEDED"])
+        self.assertIn("1366", reload(claimed[0]).error)
 
 
 class TurnOverTests(TestCase):

@@ -145,7 +145,7 @@ class Dialect:
         """Write rows (id first, then `columns`) that are still PROCESSING and this worker's.
 
         Returns the ids that were, and whether somebody waits for each. One statement, whatever
-        the number of rows.
+        the number of rows, as long as it can carry their text.
         """
         raise NotImplementedError  # pragma: no cover
 

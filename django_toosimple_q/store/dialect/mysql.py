@@ -1,11 +1,19 @@
 """MariaDB and MySQL: rows are locked first, in index order, and updated by id."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC
 from typing import Any
 
+from django.db import DataError, InterfaceError, OperationalError
+
 from django_toosimple_q import conf
 from django_toosimple_q.store.dialect.base import ALIVE, TABLE, Dialect, Pick, Place
+
+# How much text goes into one statement. The server refuses one of more than max_allowed_packet
+# (16 MB, rarely set below 1 MB) and closes the connection as if it was lost.
+STATEMENT_BYTES = 500_000
+# What a statement takes beside a row's text: error and outputs, of 64 KB each, are escaped.
+FRAME_BYTES = 200_000
 
 
 class MySQL(Dialect):
@@ -16,14 +24,30 @@ class MySQL(Dialect):
     claim_hint = " FORCE INDEX (toosimpleq_claim)"
     # Deadlock, lock wait timeout.
     transient_codes = frozenset({1213, 1205})
-    # Disk full, read-only table, table full, --read-only, read-only transaction.
-    refusal_codes = frozenset({1021, 1036, 1114, 1290, 1792})
+    # Disk full, read-only table, table full, --read-only, read-only transaction, read-only mode.
+    refusal_codes = frozenset({1021, 1036, 1114, 1290, 1792, 1836, 1874})
+    lost_codes = frozenset(
+        {
+            *(1040, 1129, 1130, 1203, 1226),  # too many connections, host blocked
+            *(1042, 1043, 1044, 1045, 1049),  # the server does not let us in
+            *(1030, 1037, 1038, 1041, 1135, 1206),  # it has no memory, threads, locks left
+            *(1047, 1053, 1077, 1079, 1080),  # it shuts down, or its cluster is not ready
+            *(1152, 1154, 1155, 1156, 1157, 1158, 1159, 1160, 1161, 1184),  # the network
+            *(1317, 1927, 1969, 3024, 4031),  # somebody ended the statement or the session
+            *(1020, 1180, 1223, 1412),  # the snapshot or the commit fails, tables are locked
+        }
+    )
 
     def insert(
         self, connection: Any, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, merge: bool
     ) -> list[tuple[int, bool]]:
         if connection.features.can_return_rows_from_bulk_insert and not merge:
-            return super().insert(connection, columns, rows, merge=merge)
+            insert = super().insert
+            return [
+                one
+                for portion in portions(rows)
+                for one in insert(connection, columns, portion, merge=merge)
+            ]
         marks = ", ".join(["%s"] * len(columns))
         sql = (
             f"INSERT INTO {TABLE} ({', '.join(columns)}) VALUES ({marks})"
@@ -93,18 +117,34 @@ class MySQL(Dialect):
     ) -> dict[int, bool]:
         mine = self._mine(connection, [row[0] for row in rows], worker_id)
         kept = [row for row in rows if row[0] in mine]
-        if not kept:
-            return {}
+        for portion in portions(kept):
+            self._update(connection, columns, portion)
+        return mine
+
+    def _update(
+        self, connection: Any, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        if len(rows) == 1:
+            self._refuse_oversized(connection, text_bytes(rows[0]))
         names = ("id", *columns)
         first = f"SELECT {', '.join(f'%s AS {name}' for name in names)}"
-        other = f" UNION ALL SELECT {', '.join(['%s'] * len(names))}" * (len(kept) - 1)
+        other = f" UNION ALL SELECT {', '.join(['%s'] * len(names))}" * (len(rows) - 1)
         changes = ", ".join(f"t.{name} = v.{name}" for name in columns)
         with connection.cursor() as cursor:
             cursor.execute(
                 f"UPDATE {TABLE} t JOIN ({first}{other}) AS v ON t.id = v.id SET {changes}",
-                [value for row in kept for value in row],
+                [value for row in rows for value in row],
             )
-        return mine
+
+    def _refuse_oversized(self, connection: Any, size: int) -> None:
+        """Raise DataError for a row that no statement can carry, before it costs the connection."""
+        if size < STATEMENT_BYTES:
+            return
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@max_allowed_packet")
+            [most] = cursor.fetchone()
+        if size + FRAME_BYTES > most:
+            raise DataError(f"{size} bytes are too many for max_allowed_packet, which is {most}")
 
     def _mine(self, connection: Any, ids: Sequence[int], worker_id: int) -> dict[int, bool]:
         """Lock those of the rows that are still this worker's; return what `update_rows` does."""
@@ -121,6 +161,18 @@ class MySQL(Dialect):
         aware = value is not None and conf.uses_time_zones()
         return value.replace(tzinfo=UTC) if aware else value
 
+    def is_lost(self, error: BaseException) -> bool:
+        # The driver raises OperationalError for all that it has no class of its own for, data that
+        # the server refuses among it: an emoji in a column of three-byte UTF-8.
+        if isinstance(error, InterfaceError) or self.is_transient(error) or self.is_refusal(error):
+            return True
+        return isinstance(error, OperationalError) and self._tells_of_loss(self._code(error))
+
+    def _tells_of_loss(self, code: Any) -> bool:
+        # From 2000 on the numbers are the client's: it does not reach the server.
+        numbered = isinstance(code, int)
+        return not numbered or 2000 <= code < 3000 or code in self.lost_codes
+
     def _code(self, error: BaseException) -> Any:
         return error.args[0] if error.args else None
 
@@ -133,3 +185,23 @@ class MySQL(Dialect):
             " GREATEST(retries, VALUES(retries))),"
             " id = LAST_INSERT_ID(id)"
         )
+
+
+def portions(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
+    """Yield the rows in portions that a statement can carry, the larger ones each by itself."""
+    portion: list[Sequence[Any]] = []
+    size = 0
+    for row in rows:
+        added = text_bytes(row)
+        if portion and size + added > STATEMENT_BYTES:
+            yield portion
+            portion, size = [], 0
+        portion.append(row)
+        size += added
+    if portion:
+        yield portion
+
+
+def text_bytes(row: Sequence[Any]) -> int:
+    """Return how many bytes the texts of a row take, not yet escaped."""
+    return sum(len(value.encode()) for value in row if isinstance(value, str))
