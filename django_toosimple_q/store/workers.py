@@ -150,7 +150,7 @@ def clock(connection: Any) -> datetime:
     moment, params = dialect.clock(connection)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {moment}", params)
-        now: datetime = dialect.moment(cursor.fetchone()[0])
+        now: datetime = dialect.moment(connection, cursor.fetchone()[0])
     return now
 
 

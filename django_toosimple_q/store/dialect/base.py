@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
@@ -124,7 +125,7 @@ class Dialect:
                 cursor.execute(f"SELECT name FROM {QUEUES} WHERE paused IS NOT NULL")
                 paused = {name for (name,) in cursor.fetchall()}
                 places = [place for place in places if place.queue not in paused]
-        return places, self.moment(next_due)
+        return places, self.moment(connection, next_due)
 
     def claim(
         self, connection: Any, columns: Sequence[str], pick: Pick, started: Any
@@ -171,7 +172,7 @@ class Dialect:
             cursor.execute(sql, [*params, limit])
             return list(cursor.fetchall())
 
-    def moment(self, value: Any) -> Any:
+    def moment(self, connection: Any, value: Any) -> Any:
         """Return a datetime column of a raw row as Django reads it."""
         return value
 
@@ -214,6 +215,15 @@ class Dialect:
 
     def _same_moment(self, stored: Any, sent: Any) -> bool:
         return bool(stored == sent)
+
+
+def aware(connection: Any, naive: datetime) -> datetime:
+    """Return a datetime column that knows no zone as Django reads it: naive without USE_TZ.
+
+    In UTC, since sums in a zone with clock changes count the hands of the clock.
+    """
+    zone = connection.timezone
+    return naive.replace(tzinfo=zone).astimezone(UTC) if zone else naive
 
 
 def ranked(waiting: str) -> str:

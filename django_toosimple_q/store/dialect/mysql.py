@@ -1,13 +1,13 @@
 """MariaDB and MySQL: rows are locked first, in index order, and updated by id."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DataError, InterfaceError, OperationalError
+from django.utils import timezone
 
-from django_toosimple_q import conf
-from django_toosimple_q.store.dialect.base import ALIVE, TABLE, Dialect, Pick, Place
+from django_toosimple_q.store.dialect.base import ALIVE, TABLE, Dialect, Pick, Place, aware
 
 # How much text goes into one statement. The server refuses one of more than max_allowed_packet
 # (16 MB, rarely set below 1 MB) and closes the connection as if it was lost.
@@ -18,8 +18,6 @@ FRAME_BYTES = 200_000
 
 class MySQL(Dialect):
     family = "mysql"
-    # CURRENT_TIMESTAMP is the session's time zone; Django stores UTC.
-    clock_sql = "UTC_TIMESTAMP(6)"
     skip_locked = " FOR UPDATE SKIP LOCKED"
     claim_hint = " FORCE INDEX (toosimpleq_claim)"
     # Deadlock, lock wait timeout.
@@ -157,9 +155,15 @@ class MySQL(Dialect):
             )
             return dict(cursor.fetchall())
 
-    def moment(self, value: Any) -> Any:
-        aware = value is not None and conf.uses_time_zones()
-        return value.replace(tzinfo=UTC) if aware else value
+    def clock(self, connection: Any) -> tuple[str, list[Any]]:
+        # CURRENT_TIMESTAMP is in the session's zone, and the server may know no other by name:
+        # how far the zone that Django writes in is from UTC now, this host has to say.
+        zone = connection.timezone or timezone.get_default_timezone()
+        offset = datetime.now(zone).utcoffset() or timedelta()
+        return "UTC_TIMESTAMP(6) + INTERVAL %s SECOND", [offset.total_seconds()]
+
+    def moment(self, connection: Any, value: Any) -> Any:
+        return None if value is None else aware(connection, value)
 
     def is_lost(self, error: BaseException) -> bool:
         # The driver raises OperationalError for all that it has no class of its own for, data that

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from django_toosimple_q import conf
-from django_toosimple_q.store.dialect.base import ALIVE, TABLE, Dialect, Pick, ranked
+from django_toosimple_q.store.dialect.base import ALIVE, TABLE, Dialect, Pick, aware, ranked
 
 
 class SQLite(Dialect):
@@ -79,12 +78,12 @@ class SQLite(Dialect):
         # which never equal what Django writes.
         return "%s", [connection.ops.adapt_datetimefield_value(timezone.now())]
 
-    def moment(self, value: Any) -> Any:
+    def moment(self, connection: Any, value: Any) -> Any:
         if value is None:
             return None
         # sqlite3 converts plain columns, but not expressions.
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        return moment.replace(tzinfo=UTC) if conf.uses_time_zones() else moment
+        return aware(connection, moment)
 
     def release(self, connection: Any) -> None:
         # A transaction that has written holds the one write lock until it ends.

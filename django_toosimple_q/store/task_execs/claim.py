@@ -136,10 +136,8 @@ def claimed_rows(connection: Any, rows: Sequence[Sequence[Any]]) -> list[Claimed
     moment = dialect_of(connection).moment
     claimed = [Claimed(*row) for row in rows]
     for one in claimed:
-        one.due, one.expires, one.created = (
-            moment(one.due),
-            moment(one.expires),
-            moment(one.created),
-        )
+        one.due = moment(connection, one.due)
+        one.expires = moment(connection, one.expires)
+        one.created = moment(connection, one.created)
         one.alone = bool(one.alone)
     return claimed
