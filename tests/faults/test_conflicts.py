@@ -4,12 +4,14 @@ import threading
 from unittest import mock
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, connections
 from django.test import TransactionTestCase
 
 from django_toosimple_q.execution import Outcome
-from django_toosimple_q.store import step, task_execs
-from tests.faults.sessions import other_session
+from django_toosimple_q.retry import NextAttempt
+from django_toosimple_q.store import lanes, step, task_execs
+from django_toosimple_q.store.task_execs import Place
+from tests.faults.sessions import opened_with, other_session
 from tests.support import NOW, claim, isolate_registries, make_task, make_worker, states, wait_for
 
 IMPATIENT = {
@@ -169,3 +171,47 @@ class ConflictTests(TransactionTestCase):
 
         end()
         self.assertEqual(states(), ["PROCESSING", "PROCESSING", "QUEUED"])
+
+
+@only_on("mysql")
+class StrictIsolationTests(TransactionTestCase):
+    """InnoDB shows a transaction what there was when it first read, and lets it write beyond."""
+
+    def setUp(self):
+        isolate_registries(self)
+        self.me, self.other = make_worker(), make_worker("other", "j")
+        self.places = [Place("default", "few")]
+
+    def claim_beside(self):
+        def run():
+            try:
+                task_execs.claim(self.other, self.places, 1, NOW)
+            finally:
+                connections.close_all()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join(30)
+
+    def test_a_limit_holds_for_one_that_finishes_and_claims_at_once(self):
+        make_task("failing", retries=1).queue()
+        failing = claim(self.me)
+        make_task("few", max_running=1).queue_many(range(2))
+        failed = Outcome("FAILED", NOW, NOW, next_attempt=NextAttempt(60, 0, 1))
+        lock = lanes.lock
+
+        def overtaken(*args):
+            with mock.patch.object(lanes, "lock", lock):
+                self.claim_beside()
+            return lock(*args)
+
+        with (
+            opened_with("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"),
+            mock.patch.object(lanes, "lock", overtaken),
+        ):
+            kept, claimed = task_execs.turn_over(
+                [(failing[0], failed)], self.me, self.places, 1, NOW
+            )
+
+        self.assertEqual((len(kept), claimed), (1, []))
+        self.assertEqual(sorted(states()), ["FAILED", "PROCESSING", "QUEUED", "SLEEPING"])

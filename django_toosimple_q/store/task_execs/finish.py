@@ -13,7 +13,7 @@ from django_toosimple_q.store.dialect import dialect_of
 from django_toosimple_q.store.dialect.base import TABLE, Place
 from django_toosimple_q.store.step import adapt, queue_connection, step
 from django_toosimple_q.store.task_execs.cancel import cancelled_rows
-from django_toosimple_q.store.task_execs.claim import Claimant, claim_rows
+from django_toosimple_q.store.task_execs.claim import Claimant, claim, claim_rows
 from django_toosimple_q.store.task_execs.enqueue import _insert, successor
 
 States = TaskExec.States
@@ -53,7 +53,12 @@ def turn_over(
     now: datetime,
     skipped_names: Sequence[str] = (),
 ) -> tuple[set[int], list[Claimed]]:
-    """Finish, and claim what is next, in one transaction; see `finish` and `claim`."""
+    """Finish, and claim what is next, in one transaction if possible; see `finish` and `claim`."""
+    if any(place.lane for place in places):
+        # What runs in a lane is counted under its lock. Under REPEATABLE READ a transaction that
+        # has read before sees what ran before.
+        kept = finish(finished, claimant.worker_id, now) if finished else set()
+        return kept, claim(claimant, places, limit, now, skipped_names)
     try:
         return _turn_over(finished, claimant, places, limit, now, skipped_names)
     except (DatabaseError, ValueError) as error:
