@@ -73,6 +73,14 @@ class ClaimTests(TestCase):
         self.assertEqual(names(claim(self.me, queues=["y", "z"])), ["b"])
         self.assertEqual(names(claim(self.me, queues=[])), [])
 
+    def test_queues_whose_names_differ_in_case_are_two(self):
+        self.waiting("a", queue="Mail", due=ago(hours=1))
+        self.waiting("b", queue="mail")
+
+        self.assertEqual([place.queue for place in task_execs.look(NOW).places], ["Mail", "mail"])
+        self.assertEqual(names(claim(self.me, queues=["mail"])), ["b"])
+        self.assertEqual(names(claim(self.me, queues=["Mail"])), ["a"])
+
     def test_skipped_names_are_left(self):
         self.waiting("a")
         self.waiting("b")

@@ -30,6 +30,16 @@ class PauseTests(QueuesTestCase):
         self.assertEqual(task_execs.look(NOW).places, [])
         self.assertEqual((reload(held).state, reload(done).state), ("QUEUED", "SUCCEEDED"))
 
+    def test_a_queue_whose_name_differs_in_case_is_not_paused(self):
+        make_task("post", queue="Mail").queue()
+        self.mail.queue()
+        queues.pause("Mail")
+        queues.resume("Mail")
+
+        queues.pause("mail")
+
+        self.assertEqual(task_execs.look(NOW).places, [Place("Mail")])
+
     def test_it_goes_on_where_it_was(self):
         row = self.mail.queue()
         queues.pause("mail")

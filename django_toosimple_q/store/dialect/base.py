@@ -10,6 +10,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, transacti
 TABLE = "toosimpleq_taskexec"
 WORKERS = "toosimpleq_workerstatus"
 QUEUES = "toosimpleq_queuestatus"
+LANES = "toosimpleq_lane"
 
 # In the words of the index of ended rows: SQLite reads it for no others.
 ENDED = "state IN ('SUCCEEDED', 'INTERRUPTED', 'FAILED', 'INVALID')"
@@ -50,7 +51,7 @@ class Dialect:
     # How long a transaction that could not begin is repeated, whatever the number of attempts.
     patience_seconds = 0.0
     transient_codes: frozenset[Any] = frozenset()
-    # What a migration does to the task table beside its columns and indexes.
+    # What a migration does to the tables beside their columns and indexes.
     table_settings: tuple[str, ...] = ()
     # The database answers and takes no writes: it is read-only, or its disk is full.
     refusal_codes: frozenset[Any] = frozenset()

@@ -7,7 +7,16 @@ from typing import Any
 from django.db import DataError, InterfaceError, OperationalError
 from django.utils import timezone
 
-from django_toosimple_q.store.dialect.base import ALIVE, TABLE, Dialect, Pick, Place, aware
+from django_toosimple_q.store.dialect.base import (
+    ALIVE,
+    LANES,
+    QUEUES,
+    TABLE,
+    Dialect,
+    Pick,
+    Place,
+    aware,
+)
 
 # How much text goes into one statement. The server refuses one of more than max_allowed_packet
 # (16 MB, rarely set below 1 MB) and closes the connection as if it was lost.
@@ -18,6 +27,14 @@ FRAME_BYTES = 200_000
 
 class MySQL(Dialect):
     family = "mysql"
+    # Else "Mail" and "mail" are one to the index, and a worker of one queue claims from the other.
+    table_settings = (
+        f"ALTER TABLE {TABLE}"
+        " MODIFY queue varchar(255) COLLATE utf8mb4_bin NOT NULL DEFAULT 'default',"
+        " MODIFY lane varchar(255) COLLATE utf8mb4_bin NOT NULL DEFAULT ''",
+        f"ALTER TABLE {QUEUES} MODIFY name varchar(255) COLLATE utf8mb4_bin NOT NULL",
+        f"ALTER TABLE {LANES} MODIFY name varchar(255) COLLATE utf8mb4_bin NOT NULL",
+    )
     skip_locked = " FOR UPDATE SKIP LOCKED"
     claim_hint = " FORCE INDEX (toosimpleq_claim)"
     # Deadlock, lock wait timeout.
