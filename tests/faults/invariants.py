@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 
 from django_toosimple_q.models import ScheduleExec, TaskExec
 from tests.app.models import Effect
@@ -20,7 +21,7 @@ def broken(world: World) -> list[str]:
         *_wrong_ends(rows),
         *_doubled(world, rows),
         *_unique_runs(world),
-        *_occurrences(rows),
+        *_occurrences(world, rows),
         *_history(world, rows),
     ]
 
@@ -92,11 +93,14 @@ def _unique_runs(world: World) -> Iterator[str]:
             yield f"{key} did not run after it was queued"
 
 
-def _occurrences(rows: dict[int, TaskExec]) -> Iterator[str]:
+def _occurrences(world: World, rows: dict[int, TaskExec]) -> Iterator[str]:
     found = sorted(
         row.kwargs["at"] for row in rows.values() if row.task_name == "second" and not row.root_id
     )
     last = ScheduleExec.objects.get(name="seconds").last_due
+    first = world.missed.replace(microsecond=0) + timedelta(seconds=1)
+    if found[:1] != [first]:
+        yield f"the occurrences begin with {found[:1]}, not with {first}"
     if len(set(found)) != len(found):
         yield "an occurrence was queued twice"
     if found and (found[-1] - found[0]).total_seconds() + 1 != len(found):

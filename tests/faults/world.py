@@ -84,6 +84,8 @@ class World:
         self.queued_at: dict[str, int] = {}
         self.ran_at: dict[str, int] = defaultdict(int)
         self.old: list[int] = []
+        # When the schedule's occurrences began to be missed.
+        self.missed = timezone.now() - timedelta(seconds=MISSED_OCCURRENCES)
         self._define()
         self.members = [self._new_member() for _ in range(2)]
 
@@ -158,8 +160,7 @@ class World:
 
     def _make_history(self) -> None:
         """Have occurrences that were missed, and rows that were kept long enough."""
-        missed = timezone.now() - timedelta(seconds=MISSED_OCCURRENCES)
-        schedule_execs.sync([schedules_registry["seconds"]], ["seconds"], missed)
+        schedule_execs.sync([schedules_registry["seconds"]], ["seconds"], self.missed)
         long_ago = timezone.now() - timedelta(days=60)
         WorkerStatus.objects.create(
             label="other", host="elsewhere", timeout=timedelta(days=1), tasks=[FOREIGN]

@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
-from django.test import TestCase
+from django.db import connection
+from django.test import TestCase, TransactionTestCase
 
 from django_toosimple_q.decorators import schedule_task
 from django_toosimple_q.models import ScheduleExec, TaskExec
@@ -92,3 +93,23 @@ class ScheduleStoreTests(TestCase):
         )
         self.assertEqual(row.kwargs["at"], ago(minutes=1))
         self.assertEqual(datetime(2026, 5, 1, 12, tzinfo=UTC), NOW)
+
+
+class AdvanceTests(TransactionTestCase):
+    def test_one_that_dies_before_its_calls_are_written_has_not_moved_the_schedule(self):
+        isolate_registries(self)
+        schedule_task(cron="0 * * * *", name="s")(make_task())
+        schedule = schedules_registry["s"]
+        schedule_execs.sync([schedule], ["s"], ago(hours=2))
+
+        with self.assertRaises(ZeroDivisionError), connection.execute_wrapper(die_at_insert):
+            schedule_execs.advance(schedule, ago(hours=2), [ago(hours=1), NOW], NOW)
+
+        self.assertEqual(ScheduleExec.objects.get().last_due, ago(hours=2))
+        self.assertEqual(TaskExec.objects.count(), 0)
+
+
+def die_at_insert(execute, sql, *args):
+    if sql.startswith("INSERT INTO"):
+        raise ZeroDivisionError
+    return execute(sql, *args)
