@@ -1,10 +1,11 @@
 """A second session to the database of the run: to lock tables in, and to end others' sessions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import connection
+from django.db import connection, connections
 from django.db.backends.signals import connection_created
 
 TABLES = ("toosimpleq_taskexec", "toosimpleq_workerstatus")
@@ -18,6 +19,22 @@ def other_session() -> Iterator[Any]:
         yield other
     finally:
         other.close()
+
+
+def elsewhere(act: Callable[[], Any], seconds: float = 10) -> Any:
+    """Return what a call returns in a thread with a session of its own; fail when it waits."""
+
+    def run() -> Any:
+        try:
+            return act()
+        finally:
+            connections.close_all()
+
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(run).result(seconds)
+    finally:
+        pool.shutdown(wait=False)
 
 
 @contextmanager

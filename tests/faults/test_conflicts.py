@@ -4,14 +4,17 @@ import threading
 from unittest import mock
 
 import pytest
-from django.db import DatabaseError, connection, connections
-from django.test import TransactionTestCase
+from django.db import DatabaseError, OperationalError, connection, connections, transaction
+from django.test import TestCase, TransactionTestCase
 
 from django_toosimple_q.execution import Outcome
+from django_toosimple_q.models import TaskExec, WorkerStatus
 from django_toosimple_q.retry import NextAttempt
-from django_toosimple_q.store import lanes, step, task_execs
+from django_toosimple_q.store import lanes, step, task_execs, workers
+from django_toosimple_q.store.dialect import dialect_of
 from django_toosimple_q.store.task_execs import Place
-from tests.faults.sessions import opened_with, other_session
+from tests.faults.sessions import elsewhere, opened_with, other_session
+from tests.faults.wrapper import deadlock
 from tests.support import NOW, claim, isolate_registries, make_task, make_worker, states, wait_for
 
 IMPATIENT = {
@@ -215,3 +218,46 @@ class StrictIsolationTests(TransactionTestCase):
 
         self.assertEqual((len(kept), claimed), (1, []))
         self.assertEqual(sorted(states()), ["FAILED", "PROCESSING", "QUEUED", "SLEEPING"])
+
+
+class MeetingTests(TransactionTestCase):
+    """One session has not committed yet: the other takes nothing of it, and does not wait."""
+
+    def setUp(self):
+        isolate_registries(self)
+
+    @only_on("postgresql", "mysql")
+    def test_a_waiting_row_that_a_caller_was_given_is_not_claimed_before_its_commit(self):
+        task = make_task(unique=True)
+        first = task.queue()
+        me = make_worker()
+
+        with transaction.atomic():
+            self.assertEqual(task.queue().pk, first.pk)
+            self.assertEqual(elsewhere(lambda: claim(me)), [])
+
+        self.assertEqual([row.pk for row in claim(me)], [first.pk])
+
+    @only_on("postgresql", "mysql")
+    def test_of_two_that_rescue_at_once_one_replaces_the_row(self):
+        dead = make_worker()
+        make_task().queue()
+        claim(dead)
+        workers.declare_gone(WorkerStatus.objects.get(), NOW)
+
+        with transaction.atomic():
+            self.assertEqual(len(task_execs.rescue(NOW)), 1)
+            self.assertEqual(elsewhere(lambda: task_execs.rescue(NOW)), [])
+
+        self.assertEqual(TaskExec.objects.count(), 2)
+
+
+class RepeatTests(TestCase):
+    @only_on("postgresql", "mysql")
+    def test_a_step_is_repeated_ten_times_at_most(self):
+        attempt = mock.Mock(side_effect=deadlock(connection.vendor))
+
+        with mock.patch("time.sleep"), self.assertRaises(OperationalError):
+            step.repeat(attempt, dialect_of(connection))
+
+        self.assertEqual(attempt.call_count, 10)
