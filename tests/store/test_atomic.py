@@ -11,7 +11,8 @@ from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store import task_execs, workers
 from django_toosimple_q.store.dialect.sqlite import SQLite
 from tests.app.models import Effect
-from tests.faults.wrapper import cut
+from tests.faults.sessions import other_session
+from tests.faults.wrapper import LOST_AFTER, LOST_BEFORE, Faults, cut
 from tests.support import NOW, claim, isolate_registries, make_task, make_worker, reload
 
 
@@ -122,3 +123,36 @@ class AtomicTests(TransactionTestCase):
 
         self.assertEqual((outcome.state, written, Effect.objects.count()), ("FAILED", False, 0))
         self.assertIn("could not be committed: IntegrityError", outcome.error)
+
+    def test_a_commit_that_was_lost_on_its_way_replaces_the_call(self):
+        outcome, written = self.run_and_lose(LOST_BEFORE)
+
+        self.assertEqual((outcome.state, outcome.replaced, written), ("INTERRUPTED", True, False))
+        self.assertEqual((Effect.objects.count(), reload(self.claimed).state), (0, "PROCESSING"))
+
+    def test_a_commit_that_came_through_unanswered_counts(self):
+        outcome, written = self.run_and_lose(LOST_AFTER)
+
+        self.assertEqual((outcome.state, written), ("SUCCEEDED", True))
+        self.assertEqual((Effect.objects.count(), reload(self.claimed).state), (1, "SUCCEEDED"))
+
+    def run_and_lose(self, kind):
+        self.addCleanup(connection.close)
+        faults = Faults(connection, seed=0, share=0)
+        with faults.installed(), faults.blowing():
+            faults.commits = [(kind, 0)]
+            return self.run_call(lambda: None)
+
+    @pytest.mark.skipif("connection.vendor != 'sqlite'", reason="one writes at a time on SQLite")
+    def test_it_holds_the_write_lock_before_it_has_written(self):
+        def run():
+            Effect.objects.count()
+            with other_session() as other, other.cursor() as cursor:
+                cursor.execute("PRAGMA busy_timeout = 1")
+                with self.assertRaisesRegex(OperationalError, "locked"):
+                    cursor.execute("BEGIN IMMEDIATE")
+            return Outcome("SUCCEEDED", NOW, NOW)
+
+        _, written = task_execs.run_atomically(run, self.claimed, self.me.worker_id, lambda: NOW)
+
+        self.assertTrue(written)
