@@ -94,6 +94,8 @@ class PauseTests(SlowProcessTests):
 
     def test_an_idle_worker_that_was_declared_dead_registers_anew(self):
         worker = self.start("--label=paused", "--queue=mine")
+        # Idle again: the alarm against hangs is off, or it would ring.
+        self.wait_for_state(echo.using(queue="mine").queue(1), "SUCCEEDED")
         before = WorkerStatus.objects.get(label="paused")
         self.start("--label=other", "--queue=other")
         self.pause(worker.pid)
