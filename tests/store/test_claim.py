@@ -98,6 +98,13 @@ class ClaimTests(TestCase):
 
         self.assertEqual(claims, [["a", "b"], ["c"], ["d"], ["e"], []])
 
+    def test_held_and_unique_calls_are_claimed_one_by_one(self):
+        for options in ({"on_interruption": "hold"}, {"unique": True}):
+            with self.subTest(options=options):
+                make_task(**options).queue_many([(1,), (2,)])
+
+                self.assertEqual([len(claim(self.me)) for _ in range(3)], [1, 1, 0])
+
     def test_a_worker_that_was_declared_dead_claims_nothing(self):
         self.waiting()
         strangers = {
