@@ -7,7 +7,8 @@ from django.test import TestCase
 
 from django_toosimple_q.models import WorkerStatus
 from django_toosimple_q.worker.maintenance import Maintenance
-from tests.support import NOW, ago, isolate_registries, make_worker
+from tests.faults.world import NOBODY
+from tests.support import NOW, ago, claim, isolate_registries, make_task, make_worker
 
 TIMEOUT = timedelta(seconds=6)  # a beat each second
 
@@ -37,3 +38,26 @@ class DeclareTests(TestCase):
 
     def test_what_was_seen_before_we_were_held_up_ourselves_does_not_count(self):
         self.assertEqual(self.declared(0, 1, 9, 9.1, 10, 11), [11])
+
+    def test_one_whose_process_is_gone_from_this_host_is_dead_at_once(self):
+        WorkerStatus.objects.filter(label="other").update(host="h", pid=NOBODY, last_tick=NOW)
+        self.maintenance.me.host = "h"
+
+        self.assertEqual(self.declared(0), [0])
+
+
+class OwnerlessTests(TestCase):
+    def test_a_row_without_its_worker_s_row_waits_for_that_to_come_back(self):
+        isolate_registries(self)
+        make_task().queue()
+        claim(make_worker("gone"))
+        WorkerStatus.objects.all().delete()
+        me = make_worker("me", timeout=TIMEOUT)
+        maintenance = Maintenance(WorkerStatus.objects.get(pk=me.worker_id), patient=True)
+        rescued = {}
+
+        for moment in (0, 1, 5.9, 6):
+            with mock.patch("time.monotonic", return_value=1000.0 + moment):
+                rescued[moment] = maintenance.run_once(NOW)
+
+        self.assertEqual(rescued, {0: 0, 1: 0, 5.9: 0, 6: 1})
