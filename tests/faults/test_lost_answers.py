@@ -1,6 +1,7 @@
 """One fault at a time, at the worst moment: the answer of a commit, or the database half way."""
 
 from contextlib import ExitStack
+from unittest import mock
 
 from django.db import connection
 from django.test import TransactionTestCase
@@ -93,6 +94,18 @@ class LostAnswerTests(TransactionTestCase):
 
         self.assertEqual(states(), ["QUEUED"])
         self.assertFalse(self.member.worker.hands.busy)
+
+    def test_one_that_leaves_waits_for_the_database_with_an_outcome_in_hand(self):
+        make_task().queue()
+        self.member.step()
+        self.assertEqual(states(), ["PROCESSING"])
+
+        self.faults.away = 2
+        with mock.patch.object(self.member.worker.wakeup, "wait") as wait:
+            self.member.worker.empty_hands()
+
+        wait.assert_called()
+        self.assertEqual(states(), ["SUCCEEDED"])
 
     def test_a_worker_that_lost_the_database_while_it_entered_enters_again(self):
         self.member.worker.fenced = True

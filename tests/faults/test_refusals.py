@@ -5,9 +5,10 @@ import os
 from unittest import mock
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import TransactionTestCase
 
+from django_toosimple_q.store.step import is_refusal
 from django_toosimple_q.worker.trouble import TOLD_EVERY_SECONDS
 from tests.faults.sessions import opened_with
 from tests.faults.world import Member
@@ -76,6 +77,9 @@ class RefusalTests(TransactionTestCase):
 
         self.assertEqual(states(), ["INTERRUPTED", "SUCCEEDED"])
 
+    def test_a_full_disk_is_a_refusal(self):
+        self.assertTrue(is_refusal(disk_is_full(connection.vendor)))
+
     @pytest.mark.skipif("connection.vendor != 'sqlite'", reason="this cap is SQLite's")
     def test_a_full_disk_keeps_outcomes_waiting(self):
         make_task(func=lambda: self.runs.append(1) or os.urandom(500_000)).queue()
@@ -94,3 +98,15 @@ class RefusalTests(TransactionTestCase):
 
         self.assertEqual((states(), self.runs), (["SUCCEEDED"], [1]))
         self.assertIn("disk is full", logs.output[0])
+
+
+def disk_is_full(vendor):
+    """Return the error by which a database tells it."""
+    if vendor == "mysql":
+        return OperationalError(1021, "Disk full")
+    error = OperationalError("database or disk is full")
+    if vendor == "postgresql":
+        from psycopg.errors import DiskFull
+
+        error.__cause__ = DiskFull()
+    return error

@@ -140,6 +140,16 @@ class FinishTests(TestCase):
         self.assertEqual(reload(claimed).replaced_by_id, waiting.pk)
         self.assertEqual((reload(waiting).state, reload(waiting).retries), ("QUEUED", 4))
 
+    def test_of_two_numbers_of_retries_without_end_is_the_larger(self):
+        task = make_task("u", lambda n: None, unique=True, retries=5)
+        [claimed] = self.claimed(task=task)
+        waiting = task.queue(0)
+        TaskExec.objects.filter(pk=waiting.pk).update(retries=-1)
+
+        self.finish((claimed, Outcome("FAILED", NOW, NOW, next_attempt=NextAttempt(10, 4, 20))))
+
+        self.assertEqual(reload(waiting).retries, -1)
+
     def test_a_mixed_batch_links_each_failure_to_its_own_retry(self):
         claimed = self.claimed(6)
         finished = [

@@ -54,6 +54,11 @@ class RegisterTaskTests(DefinitionTests):
         self.assertEqual((task.queue_name, task.priority, task.retries), ("q", 5, -1))
         self.assertEqual((task.retry_delay, task.unique), (60, True))
 
+    def test_a_task_over_its_timeout_gets_five_seconds_unless_said(self):
+        register_task(name="t")(lambda: None)
+
+        self.assertEqual(tasks_registry["t"].timeout_grace, 5)
+
     def test_a_local_function_needs_a_name(self):
         def local():
             pass

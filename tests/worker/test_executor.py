@@ -84,6 +84,17 @@ class ExecutorTests(SimpleTestCase):
         self.assertIn("ZeroDivisionError: division by zero", outcome.error)
         self.assertIn("test_executor.py", outcome.error)
 
+    def test_a_long_traceback_is_cut_in_the_middle(self):
+        def fail():
+            raise ValueError("x" * 200_000 + "the end")
+
+        error = self.run_task(fail).error
+
+        self.assertLess(len(error), 66_000)
+        self.assertTrue(error.startswith("Traceback"))
+        self.assertIn("characters cut", error)
+        self.assertIn("the end", error[-100:])
+
     def test_base_exceptions_of_the_task_are_its_failure(self):
         for error in (
             SystemExit(3),

@@ -1,9 +1,31 @@
-"""What is told of a database that keeps silent."""
+"""How a database that is out of reach is waited for, and what is told of one that is silent."""
 
+from django.db import OperationalError
 from django.test import SimpleTestCase
 
 from django_toosimple_q import log
-from django_toosimple_q.worker.trouble import SILENT_SECONDS, Silence
+from django_toosimple_q.worker.trouble import SILENT_SECONDS, Silence, Trouble
+
+
+class TroubleTests(SimpleTestCase):
+    def test_the_waits_double_up_to_ten_seconds_each_somewhere_in_its_upper_half(self):
+        trouble = Trouble("w")
+
+        waits = [trouble.lost(OperationalError("gone")) for _ in range(12)]
+
+        for number, seconds in enumerate(waits, 1):
+            longest = min(0.1 * 2**number, 10)
+            self.assertTrue(longest / 2 <= seconds <= longest, (number, seconds))
+        self.assertEqual(len(set(waits)), 12)
+
+    def test_after_a_success_they_begin_anew(self):
+        trouble = Trouble("w")
+        for _ in range(12):
+            trouble.lost(OperationalError("gone"))
+
+        trouble.back()
+
+        self.assertLessEqual(trouble.lost(OperationalError("gone")), 0.2)
 
 
 class SilenceTests(SimpleTestCase):
