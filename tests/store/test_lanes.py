@@ -1,4 +1,5 @@
 from datetime import timedelta
+from unittest import mock
 
 from django.db import connection
 from django.test import TestCase
@@ -39,6 +40,17 @@ class MaxRunningTests(LaneTestCase):
         self.finish(first[0])
 
         self.assertEqual(len(claim(self.me)), 1)
+
+    def test_the_end_of_one_tells_the_workers_that_there_is_room(self):
+        for name, limit, told in (("few", 1, True), ("free", None, False)):
+            with self.subTest(name=name):
+                make_task(name, max_running=limit).queue()
+                rows = claim(self.me)
+
+                with mock.patch("django_toosimple_q.store.task_execs.finish.announce") as announce:
+                    self.finish(*rows)
+
+                self.assertEqual(announce.called, told)
 
     def test_a_full_lane_is_left_out_by_the_look(self):
         make_task("few", max_running=1).queue_many(range(2))

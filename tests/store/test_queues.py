@@ -1,4 +1,5 @@
 from io import StringIO
+from unittest import mock
 
 from django.core.management import CommandError, call_command
 from django.test import TestCase
@@ -49,6 +50,14 @@ class PauseTests(QueuesTestCase):
         run_queued()
 
         self.assertEqual(reload(row).state, "SUCCEEDED")
+
+    def test_that_it_goes_on_is_told_to_the_workers(self):
+        queues.pause("mail")
+
+        with mock.patch("django_toosimple_q.store.task_execs.enqueue.announce") as announce:
+            queues.resume("mail")
+
+        announce.assert_called_once()
 
     def test_all_lanes_of_the_queue_are_paused(self):
         make_task("few", queue="mail", max_running=3).queue()

@@ -5,7 +5,7 @@ from unittest import mock
 from django.test import TestCase
 
 from django_toosimple_q.worker.outlook import Outlook
-from tests.support import NOW, isolate_registries, make_task
+from tests.support import NOW, claim, isolate_registries, make_task, make_worker
 
 
 class OutlookTests(TestCase):
@@ -35,6 +35,19 @@ class OutlookTests(TestCase):
 
         self.assertEqual(self.outlook.seconds_left(NOW, None), 9)
         self.assertEqual(self.outlook.seconds_left(NOW, NOW + timedelta(seconds=2)), 2)
+
+    def test_it_ends_when_a_rate_lets_the_next_one_start(self):
+        make_task("rare", queue="mine", rate_limit="10/m").queue_many(range(2))
+        claim(make_worker())
+
+        self.outlook.look(NOW)
+
+        self.assertEqual((self.outlook.places, self.outlook.seconds_left(NOW, None)), ([], 6))
+
+    def test_without_rows_there_is_no_end_to_it(self):
+        self.outlook.look(NOW)
+
+        self.assertEqual(self.outlook.seconds_left(NOW, None), inf)
 
     def test_a_due_row_that_somebody_has_locked_does_not_make_the_worker_spin(self):
         self.task.queue(due=NOW - timedelta(seconds=1))

@@ -97,6 +97,14 @@ class InlineTests(TestCase):
             self.drain()
             self.assertEqual(states(), ["SUCCEEDED"])
 
+    def test_rows_from_before_a_limit_take_their_turn_in_its_lane(self):
+        make_task("few").queue_many([(1,), (2,), (3,)])
+        make_task("few", rate_limit="1/h")
+
+        self.drain()
+
+        self.assertEqual(sorted(states()), ["QUEUED", "QUEUED", "SUCCEEDED"])
+
     def test_a_row_of_an_unknown_task_becomes_invalid_and_runs_when_it_is_known(self):
         row = TaskExec.objects.create(task_name="later", args=["test"])
 
