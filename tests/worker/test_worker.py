@@ -279,6 +279,11 @@ class BadOptionTests(TestCase):
             "--tick=abc": "invalid float value",
             "--timeout=0": "--timeout cannot be 0. Use a number of seconds of at least 1",
             "--grace=-1": "--grace cannot be -1. Use a number of seconds of at least 0",
+            "--processes=0": "--processes cannot be 0. Use 1 or more",
+            "--threads=-1": "--threads cannot be -1. Use 1 or more",
+            "--max_tasks=0": "--max_tasks cannot be 0. Use 1 or more",
+            "--max_memory=0": "--max_memory cannot be 0. Use 1 or more",
+            "--max_memory=nan": "--max_memory cannot be nan. Use 1 or more",
             "--label=": "--label has 0 characters",
             f"--label={'x' * 300}": "--label has 300 characters",
         }
