@@ -115,6 +115,9 @@ class ProcessTests(TransactionTestCase):
         path = Path(self.ledger)
         return path.read_text().splitlines() if path.exists() else []
 
+    def forget_lines(self) -> None:
+        Path(self.ledger).unlink()
+
     def wait_for_state(self, row, *states: str, timeout: float = 20):
         return wait_for(
             lambda: TaskExec.objects.filter(pk=row.pk, state__in=states).first(), timeout=timeout

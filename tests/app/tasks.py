@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connection
 
 from django_toosimple_q.decorators import register_task, schedule_task
+from django_toosimple_q.execution import current_task_exec
 from tests.app.models import Effect
 
 
@@ -40,6 +41,15 @@ def sleep(seconds: float, path: str = "", line: str = "") -> str:
     if path:
         ledger(path, f"ended {line}")
     return "slept"
+
+
+@register_task(name="app.until_told")
+def until_told(path: str) -> str:
+    """Run until told to come to an end."""
+    ledger(path, "began")
+    while not current_task_exec().interrupted:
+        time.sleep(0.02)
+    return "told"
 
 
 @register_task(name="app.held", on_interruption="hold")
