@@ -85,6 +85,17 @@ class RescueTests(TestCase):
         self.assertIn("its worker died 3 times", row.error)
         self.assertEqual(TaskExec.objects.count(), 3)
 
+    def test_a_held_task_whose_worker_died_three_times_is_failed_as_well(self):
+        row = make_task(on_interruption="hold").queue()
+        TaskExec.objects.filter(pk=row.pk).update(deaths=2)
+        claim(self.dead)
+        self.die()
+
+        [rescue] = task_execs.rescue(NOW)
+
+        self.assertEqual((rescue.state, rescue.replaced_by), ("FAILED", None))
+        self.assertIn("its worker died 3 times", reload(row).error)
+
     def test_the_replacement_of_a_unique_row_merges_into_one_that_waits(self):
         task = make_task(unique=True)
         task.queue()

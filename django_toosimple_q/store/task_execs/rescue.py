@@ -166,9 +166,9 @@ def held(row: Claimed) -> bool:
 
 def _verdict(row: Claimed, deaths: int, reason: str, how: str) -> tuple[str, str]:
     told = f"{reason}: {how}" if how else reason
-    if held(row):
-        return States.INTERRUPTED.value, f"{told}; held for a person to decide"
     if deaths >= DEADLY:
         last = f"last {how}" if how else reason
         return States.FAILED.value, f"its worker died {deaths} times: {last}"
+    if held(row):
+        return States.INTERRUPTED.value, f"{told}; held for a person to decide"
     return States.INTERRUPTED.value, told
