@@ -30,6 +30,7 @@ def sync(
     `run_on_creation` it has no past, so that its latest occurrence is due at once.
     """
     rows = ScheduleExec.objects.using(connection.alias)
+    names = [one.name for one in mine]
     rows.bulk_create(
         [
             ScheduleExec(name=one.name, last_due=None if one.run_on_creation else now)
@@ -37,9 +38,11 @@ def sync(
         ],
         ignore_conflicts=True,
     )
-    rows.filter(name__in=[one.name for one in mine], state=States.INVALID).update(
-        state=States.ACTIVE
-    )
+    found = rows.filter(name__in=names).values_list("name", flat=True)
+    for name in set(names).difference(found):
+        # MariaDB compares without regard to case: the row there is takes the name of the code.
+        rows.filter(name=name).update(name=name)
+    rows.filter(name__in=names, state=States.INVALID).update(state=States.ACTIVE)
     rows.filter(state=States.ACTIVE).exclude(name__in=registered).update(state=States.INVALID)
 
 

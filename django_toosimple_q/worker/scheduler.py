@@ -31,7 +31,7 @@ class Scheduler:
 
     def sync(self, now: datetime) -> None:
         """Make the rows of new schedules, mark those that are gone from the code."""
-        schedule_execs.sync(list(self.schedules.values()), list(schedules_registry), now)
+        self._sync(now)
         self._read(now)
 
     def run_once(self, now: datetime) -> int:
@@ -67,10 +67,19 @@ class Scheduler:
 
     def _read(self, now: datetime) -> None:
         rows = schedule_execs.read(list(self.schedules))
+        if self.schedules.keys() - rows.keys():
+            # Somebody has deleted rows: without one its schedule would be silent for ever.
+            self._sync(now)
+            rows = schedule_execs.read(list(self.schedules))
         self.next_due.clear()
-        for name, row in rows.items():
-            self._expect(self.schedules[name], row.last_due, now)
+        for name, schedule in self.schedules.items():
+            row = rows.get(name)
+            if row is not None:
+                self._expect(schedule, row.last_due, now)
         self.read_again = now + timedelta(seconds=REREAD_SECONDS)
+
+    def _sync(self, now: datetime) -> None:
+        schedule_execs.sync(list(self.schedules.values()), list(schedules_registry), now)
 
     def _expect(self, schedule: Schedule, last: datetime | None, now: datetime) -> None:
         self.last_due[schedule.name] = last

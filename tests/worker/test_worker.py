@@ -10,6 +10,7 @@ from freezegun import freeze_time
 from django_toosimple_q.decorators import schedule_task
 from django_toosimple_q.models import ScheduleExec, TaskExec, WorkerStatus
 from django_toosimple_q.registry import schedules_registry, tasks_registry
+from django_toosimple_q.worker.scheduler import Scheduler
 from tests.support import isolate_registries, make_task, make_worker, reload, states
 
 
@@ -269,6 +270,29 @@ class ScheduleTests(TestCase):
 
         self.assertEqual(ScheduleExec.objects.get().state, "INVALID")
         self.assertEqual(states(), [])
+
+    def test_a_schedule_whose_row_is_deleted_goes_on_without_a_restart(self):
+        self.schedule(cron="* * * * *")
+        now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+        scheduler = Scheduler(schedules_registry.for_queue([], []))
+        scheduler.sync(now)
+        ScheduleExec.objects.all().delete()
+
+        queued = [scheduler.run_once(now + timedelta(minutes=minute)) for minute in range(1, 4)]
+
+        self.assertEqual(queued, [0, 1, 1])
+
+    def test_a_schedule_renamed_by_case_only_runs_under_its_new_name(self):
+        self.schedule("report")
+        self.drain("2026-01-01 11:00")
+        schedules_registry.clear()
+        self.schedule("Report")
+
+        self.drain("2026-01-01 11:30")
+        self.drain("2026-01-01 12:00")
+
+        self.assertEqual(ScheduleExec.objects.get(state="ACTIVE").name, "Report")
+        self.assertEqual(states(), ["SUCCEEDED"])
 
 
 class BadOptionTests(TestCase):
