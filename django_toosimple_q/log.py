@@ -21,6 +21,7 @@ def connect() -> None:
         signals.task_rescued: on_task_rescued,
         signals.tasks_handed_back: on_tasks_handed_back,
         signals.schedule_advanced: on_schedule_advanced,
+        signals.schedule_gone: on_schedule_gone,
         signals.unknown_task: on_unknown_task,
         signals.worker_started: on_worker_started,
         signals.worker_restored: on_worker_restored,
@@ -107,6 +108,10 @@ def on_schedule_advanced(schedule: Any, occurrences: Any, more: bool, **kwargs: 
         occurrences[-1].isoformat(),
         " more=yes" if more else "",
     )
+
+
+def on_schedule_gone(name: str, **kwargs: Any) -> None:
+    logger.warning("schedule is gone from the code, its row becomes INVALID: schedule=%s", name)
 
 
 def on_unknown_task(name: str, left: bool, **kwargs: Any) -> None:

@@ -14,7 +14,8 @@ task_forked = Signal()  # sender=Task; claimed, parent_pid
 task_rescued = Signal()  # sender=worker label; rescue, label
 tasks_handed_back = Signal()  # sender=label; label, count
 schedule_advanced = Signal()  # sender=Schedule; occurrences, skipped
-unknown_task = Signal()  # sender=worker label; name, invalid
+schedule_gone = Signal()  # sender=Schedule; name
+unknown_task = Signal()  # sender=worker label; name, left
 worker_started = Signal()  # sender=worker label; options
 worker_restored = Signal()  # sender=worker label
 worker_stopping = Signal()  # sender=worker label; reason, running

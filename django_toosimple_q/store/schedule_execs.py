@@ -23,8 +23,10 @@ def read(connection: Any, names: Collection[str]) -> dict[str, ScheduleExec]:
 @step
 def sync(
     connection: Any, mine: Sequence[Schedule], registered: Collection[str], now: datetime
-) -> None:
+) -> list[str]:
     """Make the rows that are missing, and mark those INVALID that no code stands behind.
+
+    Returns the names of those that were marked here, and by no other worker.
 
     A new schedule counts from `now`, so that it runs at its next occurrence; with
     `run_on_creation` it has no past, so that its latest occurrence is due at once.
@@ -43,7 +45,9 @@ def sync(
         # MariaDB compares without regard to case: the row there is takes the name of the code.
         rows.filter(name=name).update(name=name)
     rows.filter(name__in=names, state=States.INVALID).update(state=States.ACTIVE)
-    rows.filter(state=States.ACTIVE).exclude(name__in=registered).update(state=States.INVALID)
+    active = rows.filter(state=States.ACTIVE)
+    gone = list(active.exclude(name__in=registered).values_list("name", flat=True))
+    return [name for name in gone if active.filter(name=name).update(state=States.INVALID)]
 
 
 @step

@@ -79,7 +79,10 @@ class Scheduler:
         self.read_again = now + timedelta(seconds=REREAD_SECONDS)
 
     def _sync(self, now: datetime) -> None:
-        schedule_execs.sync(list(self.schedules.values()), list(schedules_registry), now)
+        for name in schedule_execs.sync(
+            list(self.schedules.values()), list(schedules_registry), now
+        ):
+            signals.schedule_gone.send_robust(sender=Schedule, name=name)
 
     def _expect(self, schedule: Schedule, last: datetime | None, now: datetime) -> None:
         self.last_due[schedule.name] = last

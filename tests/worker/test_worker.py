@@ -271,6 +271,18 @@ class ScheduleTests(TestCase):
         self.assertEqual(ScheduleExec.objects.get().state, "INVALID")
         self.assertEqual(states(), [])
 
+    def test_that_a_schedule_is_gone_is_told_once(self):
+        self.schedule()
+        self.drain("2026-01-01 11:00")
+        schedules_registry.clear()
+
+        with self.assertLogs("toosimpleq", "WARNING") as logs:
+            for _ in range(3):
+                self.drain("2026-01-03 11:00")
+
+        [line] = logs.output
+        self.assertIn("schedule is gone from the code, its row becomes INVALID: schedule=s", line)
+
     def test_a_schedule_whose_row_is_deleted_goes_on_without_a_restart(self):
         self.schedule(cron="* * * * *")
         now = datetime(2026, 1, 1, 12, tzinfo=UTC)
