@@ -7,6 +7,7 @@ from typing import Any
 from django.dispatch import Signal
 
 from django_toosimple_q import signals
+from django_toosimple_q.schedule import SKIPPED_COUNTED
 
 logger = logging.getLogger("toosimpleq")
 
@@ -100,12 +101,18 @@ def on_tasks_handed_back(label: str, count: int, **kwargs: Any) -> None:
     logger.info("worker %s died; tasks that had not begun wait again: count=%s", label, count)
 
 
-def on_schedule_advanced(schedule: Any, occurrences: Any, more: bool, **kwargs: Any) -> None:
-    logger.info(
-        "schedule queued: schedule=%s occurrences=%s latest=%s%s",
+def on_schedule_advanced(
+    schedule: Any, occurrences: Any, skipped: int, more: bool, continued: bool, **kwargs: Any
+) -> None:
+    missed = f" skipped={skipped}{' or more' if skipped >= SKIPPED_COUNTED else ''}"
+    # A long catch-up is one event, however many batches it takes.
+    logger.log(
+        logging.DEBUG if continued else logging.INFO,
+        "schedule queued: schedule=%s occurrences=%s latest=%s%s%s",
         schedule.name,
         len(occurrences),
         occurrences[-1].isoformat(),
+        missed if skipped else "",
         " more=yes" if more else "",
     )
 

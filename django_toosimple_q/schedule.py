@@ -13,6 +13,9 @@ from django_toosimple_q.cron import Cron
 from django_toosimple_q.exceptions import InvalidArguments, InvalidDefinition
 from django_toosimple_q.task import Task, check_name
 
+# A year by the second is not counted to its end.
+SKIPPED_COUNTED = 1000
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Schedule:
@@ -70,6 +73,16 @@ class Schedule:
             yield latest
         else:
             yield from self.expression.between(last, now)
+
+    def skipped(self, last: datetime | None, first: datetime) -> int:
+        """Return how many occurrences a pause has cost between the last one handled and `first`.
+
+        SKIPPED_COUNTED stands for more as well. A `last` of None has no past to miss. All aware.
+        """
+        if last is None or self.catch_up:
+            return 0
+        since = islice(self.expression.between(last, first), SKIPPED_COUNTED)
+        return sum(1 for occurrence in since if occurrence < first)
 
     def check_arguments(self) -> None:
         """Raise `InvalidArguments` when the arguments do not fit the task's signature."""

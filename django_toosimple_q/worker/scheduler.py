@@ -28,6 +28,8 @@ class Scheduler:
         self.last_due: dict[str, datetime | None] = {}
         self.next_due: dict[str, datetime] = {}
         self.read_again: datetime | None = None
+        # Those whose last batch left more to catch up with.
+        self.behind: set[str] = set()
 
     def sync(self, now: datetime) -> None:
         """Make the rows of new schedules, mark those that are gone from the code."""
@@ -60,10 +62,26 @@ class Scheduler:
             return 0
         newest = stored_datetime(occurrences[-1])
         self._expect(schedule, newest, now)
-        signals.schedule_advanced.send_robust(
-            sender=Schedule, schedule=schedule, occurrences=occurrences, more=more
-        )
+        self._tell(schedule, last, occurrences, more)
         return len(task_execs)
+
+    def _tell(
+        self, schedule: Schedule, last: datetime | None, occurrences: list[datetime], more: bool
+    ) -> None:
+        """Tell what was queued, and what was not because a pause has cost it."""
+        since = None if last is None else aware(last)
+        signals.schedule_advanced.send_robust(
+            sender=Schedule,
+            schedule=schedule,
+            occurrences=occurrences,
+            skipped=schedule.skipped(since, occurrences[0]),
+            more=more,
+            continued=schedule.name in self.behind,
+        )
+        if more:
+            self.behind.add(schedule.name)
+        else:
+            self.behind.discard(schedule.name)
 
     def _read(self, now: datetime) -> None:
         rows = schedule_execs.read(list(self.schedules))
