@@ -49,17 +49,15 @@ def on_task_started(claimed: Any, **kwargs: Any) -> None:
 
 
 def on_task_finished(claimed: Any, outcome: Any, **kwargs: Any) -> None:
-    succeeded = outcome.state == "SUCCEEDED"
-    if succeeded and not logger.isEnabledFor(logging.INFO):
+    level = _level(outcome)
+    if not logger.isEnabledFor(level):
         return
     seconds = (outcome.finished - outcome.started).total_seconds() if outcome.started else 0
     fields = (claimed.pk, claimed.task_name, outcome.state, seconds)
-    if succeeded:
+    if level == logging.INFO:
         logger.info("task finished: task=%s name=%s state=%s seconds=%.3f", *fields)
     else:
         reason = _said(outcome.error) or "its task is not registered"
-        # A payload that cannot be opened is no task's failure: somebody has to look.
-        level = logging.ERROR if outcome.state == "INVALID" and outcome.error else logging.WARNING
         logger.log(
             level, "task finished: task=%s name=%s state=%s seconds=%.3f error=%s", *fields, reason
         )
@@ -202,6 +200,16 @@ def on_database_refused(sender: Any, error: Any, **kwargs: Any) -> None:
 
 def on_database_back(sender: Any, seconds: float, **kwargs: Any) -> None:
     logger.info("database back: label=%s seconds=%.1f", sender, seconds)
+
+
+def _level(outcome: Any) -> int:
+    if outcome.state == "SUCCEEDED":
+        return logging.INFO
+    if outcome.state != "INVALID":
+        return logging.WARNING
+    # A payload that cannot be opened is no task's failure: somebody has to look. A name that is
+    # not registered was told of already, once for all its rows.
+    return logging.ERROR if outcome.error else logging.DEBUG
 
 
 def _said(error: str | None) -> str:

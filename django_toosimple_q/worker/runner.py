@@ -39,6 +39,8 @@ class Runner:
         self.slots: list[Slot] = [MainThreadSlot() if main_thread() else Slot()]
         self.batch = BatchSize()
         self.skipped_names: set[str] = set()
+        # Names without a task, and what becomes of their rows, that were told: once in a life.
+        self.told_names: set[tuple[str, bool]] = set()
         self.count = 0
         # What ended a thread that runs tasks, other than their own errors.
         self.crash: BaseException | None = None
@@ -148,10 +150,14 @@ class Runner:
         if elsewhere:
             self.skipped_names.add(claimed.task_name)
             self.hands.hand_back(self.now(), [claimed])
-        signals.unknown_task.send_robust(
-            sender=self.hands.me.label, name=claimed.task_name, left=elsewhere
-        )
+        self.tell_unknown(claimed.task_name, elsewhere)
         return elsewhere
+
+    def tell_unknown(self, name: str, left: bool) -> None:
+        """Tell once of a name without a task: its rows come by again at each beat."""
+        if (name, left) not in self.told_names:
+            self.told_names.add((name, left))
+            signals.unknown_task.send_robust(sender=self.hands.me.label, name=name, left=left)
 
 
 class Pool(Runner):
