@@ -1,6 +1,7 @@
 """The only source of log lines: receivers of this package's signals, logger "toosimpleq"."""
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,33 @@ from django_toosimple_q import signals
 from django_toosimple_q.schedule import SKIPPED_COUNTED
 
 logger = logging.getLogger("toosimpleq")
+
+# After a change of SECRET_KEY thousands of payloads cannot be opened, all for one reason: the first
+# few of a minute are told with their ids, and that there are more.
+UNREADABLE_TOLD = 3
+UNREADABLE_SECONDS = 60.0
+
+
+class Burst:
+    """Counts what happens within a while that begins with the first of it."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Let the next one begin a while."""
+        self.since, self.count = -self.seconds, 0
+
+    def add(self, now: float) -> int:
+        """Count one more by the monotonic clock; return how many that makes in this while."""
+        if now - self.since >= self.seconds:
+            self.since, self.count = now, 0
+        self.count += 1
+        return self.count
+
+
+unreadable = Burst(UNREADABLE_SECONDS)
 
 
 def connect() -> None:
@@ -125,6 +153,7 @@ def on_unknown_task(name: str, left: bool, **kwargs: Any) -> None:
 
 
 def on_worker_started(sender: Any, options: Any, **kwargs: Any) -> None:
+    unreadable.start_over()
     queues = ",".join(options.queues) or "all"
     logger.info(
         "worker started: label=%s queues=%s excluded=%s tick=%g timeout=%g",
@@ -207,9 +236,20 @@ def _level(outcome: Any) -> int:
         return logging.INFO
     if outcome.state != "INVALID":
         return logging.WARNING
-    # A payload that cannot be opened is no task's failure: somebody has to look. A name that is
-    # not registered was told of already, once for all its rows.
-    return logging.ERROR if outcome.error else logging.DEBUG
+    # A name that is not registered was told of already, once for all its rows.
+    return _level_of_unreadable() if outcome.error else logging.DEBUG
+
+
+def _level_of_unreadable() -> int:
+    # A payload that cannot be opened is no task's failure: somebody has to look.
+    count = unreadable.add(time.monotonic())
+    if count == UNREADABLE_TOLD + 1:
+        logger.error(
+            "more payloads cannot be opened: for %g s they are told at debug level only, "
+            "each row has its reason",
+            UNREADABLE_SECONDS,
+        )
+    return logging.ERROR if count <= UNREADABLE_TOLD else logging.DEBUG
 
 
 def _said(error: str | None) -> str:
