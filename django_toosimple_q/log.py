@@ -49,6 +49,7 @@ def connect() -> None:
         signals.task_forked: on_task_forked,
         signals.task_rescued: on_task_rescued,
         signals.tasks_handed_back: on_tasks_handed_back,
+        signals.strays_handed_back: on_strays_handed_back,
         signals.schedule_advanced: on_schedule_advanced,
         signals.schedule_gone: on_schedule_gone,
         signals.unknown_task: on_unknown_task,
@@ -125,6 +126,10 @@ def on_task_rescued(rescue: Any, label: str, **kwargs: Any) -> None:
 
 def on_tasks_handed_back(label: str, count: int, **kwargs: Any) -> None:
     logger.info("worker %s died; tasks that had not begun wait again: count=%s", label, count)
+
+
+def on_strays_handed_back(sender: Any, count: int, **kwargs: Any) -> None:
+    logger.info("claimed without an answer, tasks wait again: label=%s count=%s", sender, count)
 
 
 def on_schedule_advanced(

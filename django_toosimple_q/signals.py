@@ -13,6 +13,7 @@ task_stuck = Signal()  # sender=worker label; claimed, error, stack
 task_forked = Signal()  # sender=Task; claimed, parent_pid
 task_rescued = Signal()  # sender=worker label; rescue, label
 tasks_handed_back = Signal()  # sender=label; label, count
+strays_handed_back = Signal()  # sender=worker label; count
 schedule_advanced = Signal()  # sender=Schedule; schedule, occurrences, skipped, more, continued
 schedule_gone = Signal()  # sender=Schedule; name
 unknown_task = Signal()  # sender=worker label; name, left

@@ -172,6 +172,8 @@ class Hands:
             strays = [row for row in task_execs.owned(self.me.pk) if row.pk not in held]
             if strays:
                 task_execs.hand_back(strays, self.me.pk, now)
+        if strays:
+            signals.strays_handed_back.send_robust(sender=self.me.label, count=len(strays))
         return len(strays)
 
     def held(self) -> list[int]:

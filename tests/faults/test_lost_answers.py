@@ -45,6 +45,18 @@ class LostAnswerTests(TransactionTestCase):
         self.run_until_idle()
         self.assertEqual((states(), self.runs), (["SUCCEEDED"] * 3, [0, 1, 2]))
 
+    def test_that_a_claim_is_handed_back_is_told(self):
+        make_task().queue()
+        self.faults.commits = [(LOST_AFTER, 0)]
+        self.member.step()
+
+        with self.assertLogs("toosimpleq", "INFO") as logs:
+            self.member.beat()
+            self.member.beat()
+
+        [line] = logs.output
+        self.assertIn("claimed without an answer, tasks wait again: label=w count=1", line)
+
     def test_an_outcome_whose_commit_was_not_answered_is_stored_once(self):
         make_task(func=lambda: 1 / 0, retries=1, retry_delay=3600).queue()
         self.member.step()
