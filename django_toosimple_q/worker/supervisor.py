@@ -33,7 +33,7 @@ TERMINATED = int(WorkerStatus.ExitCodes.TERMINATED)
 SHORTEST_BACK_OFF_SECONDS, LONGEST_BACK_OFF_SECONDS = 1.0, 60.0
 # A child that lived so long, or died at a task, was well: that one is killed now and then says
 # nothing against starting it. One that fell sooner, so often in a row, never will be.
-WELL_AFTER_SECONDS = 20.0
+WELL_AFTER_SECONDS = 300.0
 FAST_FAILURES = 10
 # What children get to stop, beyond their own grace, before they are killed.
 PATIENCE_SECONDS = 2.0

@@ -67,11 +67,16 @@ class RestartTests(TestCase):
         self.assertEqual(self.pauses(supervisor), [1] * 18)
         self.assertEqual(supervisor.worst, 0)
 
-    def test_one_that_lived_well_starts_over_with_a_short_pause(self):
-        supervisor = self.supervise(Crashing(*[3] * 20), lives=21.0, until=300.0)
+    def test_one_that_lived_for_five_minutes_starts_over_with_a_short_pause(self):
+        supervisor = self.supervise(Crashing(*[3] * 20), lives=301.0, until=3600.0)
 
-        self.assertEqual(set(self.pauses(supervisor)), {22.0})
+        self.assertEqual(set(self.pauses(supervisor)), {302.0})
         self.assertEqual(supervisor.worst, 0)
+
+    def test_one_that_fell_a_little_sooner_waits_ever_longer(self):
+        supervisor = self.supervise(Crashing(*[3] * 20), lives=299.0, until=1500.0)
+
+        self.assertEqual(self.pauses(supervisor), [300, 301, 303, 307])
 
     def test_one_that_recycles_itself_starts_again_at_once(self):
         supervisor = self.supervise(Crashing(*[0] * 20), lives=1.0, until=10.0)
