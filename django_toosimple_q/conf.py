@@ -14,6 +14,9 @@ DEFAULTS: dict[str, Any] = {
     "TOOSIMPLEQ_CRON_TIMEZONE": None,
     # The largest result that is stored, in bytes of pickle.
     "TOOSIMPLEQ_MAX_RESULT": 1_000_000,
+    # True: a call whose result cannot be stored is retried like any other that failed, although
+    # its work was done.
+    "TOOSIMPLEQ_RETRY_UNSTORABLE": False,
     # An aware datetime until which rows without a signature are still read, for the hours in
     # which processes of django-toosimple-q 1.x go on queueing.
     "TOOSIMPLEQ_ACCEPT_UNSIGNED_UNTIL": None,

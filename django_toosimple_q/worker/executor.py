@@ -35,7 +35,7 @@ FORKED = 70
 
 
 class Unstorable(Exception):
-    """A result that cannot be stored: the work was done, so it is not done again."""
+    """A result that cannot be stored: the work was done, so by default it is not done again."""
 
 
 class LeftOpen(Exception):
@@ -144,7 +144,8 @@ def failure(task: Task[Any, Any], claimed: Claimed, error: BaseException) -> Out
             reason = f"{reason.rstrip()}; held for a person to decide"
         return Outcome(States.INTERRUPTED, error=reason, replaced=not kept)
     if isinstance(error, Unstorable):
-        return Outcome(States.FAILED, error=clean(str(error)))
+        again = retried(task, claimed, error) if conf.get("TOOSIMPLEQ_RETRY_UNSTORABLE") else None
+        return Outcome(States.FAILED, error=clean(str(error)), next_attempt=again)
     if isinstance(error, Cancel):
         return Outcome(States.FAILED, error=describe(error))
     return Outcome(

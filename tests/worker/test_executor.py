@@ -186,6 +186,13 @@ class ExecutorTests(SimpleTestCase):
                 self.assertEqual((outcome.state, outcome.next_attempt), ("FAILED", None))
                 self.assertIn("cannot be stored", outcome.error)
 
+    @override_settings(TOOSIMPLEQ_RETRY_UNSTORABLE=True)
+    def test_with_the_setting_for_it_a_result_that_cannot_be_stored_is_retried(self):
+        outcome = self.run_task(lambda: threading.Lock(), row=claimed(retries=3))
+
+        self.assertEqual((outcome.state, outcome.next_attempt.retries), ("FAILED", 2))
+        self.assertIn("cannot be stored", outcome.error)
+
     @override_settings(TOOSIMPLEQ_MAX_RESULT=1000)
     def test_a_result_over_the_limit_fails(self):
         import random
