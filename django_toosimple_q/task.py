@@ -21,6 +21,8 @@ R = TypeVar("R")
 
 LONGEST_NAME = 255
 ON_INTERRUPTION = ("replace", "hold")
+# What timers and the arithmetic of datetimes take without fail.
+LONGEST_SECONDS = 365 * 24 * 3600
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**31), 2**31 - 1
 
 
@@ -203,10 +205,18 @@ def check_definition(task: Task[Any, Any]) -> None:
         raise _wrong(task, "retry_delay", "Use a number of seconds, 0 or more.")
     if task.retry_delay_max is not None and task.retry_delay_max < 0:
         raise _wrong(task, "retry_delay_max", "Use a number of seconds, 0 or more.")
-    if task.timeout is not None and not (_is_number(task.timeout) and task.timeout > 0):
-        raise _wrong(task, "timeout", "Use a number of seconds above 0, or None for no limit.")
-    if not (_is_number(task.timeout_grace) and task.timeout_grace > 0):
-        raise _wrong(task, "timeout_grace", "Use a number of seconds above 0.")
+    if task.timeout is not None and not _is_time_limit(task.timeout):
+        raise _wrong(
+            task,
+            "timeout",
+            f"Use a number of seconds above 0, {LONGEST_SECONDS} at most, or None for no limit.",
+        )
+    if not _is_time_limit(task.timeout_grace):
+        raise _wrong(
+            task,
+            "timeout_grace",
+            f"Use a number of seconds above 0, {LONGEST_SECONDS} at most.",
+        )
     if task.max_running is not None:
         check_integer(task, "max_running")
         if task.max_running < 1:
@@ -246,8 +256,9 @@ def check_integer(task: Task[Any, Any], option: str) -> None:
         raise _wrong(task, option, f"Use a number up to {LARGEST_INTEGER}.")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_time_limit(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value <= LONGEST_SECONDS
 
 
 def _wrong(task: Task[Any, Any], option: str, cure: str) -> InvalidDefinition:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from django_toosimple_q.exceptions import ToosimpleQError
-from django_toosimple_q.task import LONGEST_NAME
+from django_toosimple_q.task import LONGEST_NAME, LONGEST_SECONDS
 
 DEFAULT_LABEL = "worker-{pid}"
 DEFAULT_TICK_SECONDS = 10.0
@@ -95,13 +95,14 @@ def beat_seconds(timeout: float) -> float:
 
 
 def _check_seconds(name: str, value: float, *, above: float) -> None:
-    if not isfinite(value) or value <= above:
+    if not above < value <= LONGEST_SECONDS:
         least = (
             "0" if above < 0 else f"{above:g}" if above == 0 else f"{SHORTEST_TIMEOUT_SECONDS:g}"
         )
         comparison = "above" if above == 0 else "of at least"
         raise InvalidOption(
-            f"--{name} cannot be {value:g}. Use a number of seconds {comparison} {least}."
+            f"--{name} cannot be {value:g}. Use a number of seconds {comparison} {least}, "
+            f"{LONGEST_SECONDS} at most."
         )
 
 

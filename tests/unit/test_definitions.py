@@ -72,6 +72,19 @@ class RegisterTaskTests(DefinitionTests):
         with self.assertRaisesRegex(UnknownOption, "no option 'zzz'. It has: "):
             register_task(zzz=3)
 
+    def test_a_time_limit_that_no_timer_takes_is_refused_with_the_cure(self):
+        for option in ("timeout", "timeout_grace"):
+            for value in (float("inf"), float("nan"), 1e12):
+                with (
+                    self.subTest(option=option, value=value),
+                    self.assertRaisesRegex(
+                        InvalidDefinition,
+                        f"{option} cannot be .*Use a number of seconds above 0, 31536000 at most",
+                    ),
+                ):
+                    register_task(name="t", **{option: value})(lambda: None)
+        self.assertEqual(tasks_registry, {})
+
     def test_values_that_cannot_be_right_are_refused(self):
         wrong = [
             {"name": "x" * 256},

@@ -312,7 +312,12 @@ class BadOptionTests(TestCase):
         cases = {
             "--tick=-1": "--tick cannot be -1. Use a number of seconds above 0",
             "--tick=0": "--tick cannot be 0",
-            "--tick=abc": "invalid float value",
+            "--tick=abc": "--tick.*: cannot be 'abc'. Use a number of seconds, such as 2.5",
+            "--timeout=abc": "--timeout: cannot be 'abc'. Use a number of seconds",
+            "--timeout=1e12": r"--timeout cannot be 1e\+12. Use .* at least 1, 31536000 at most",
+            "--grace=nan": "--grace cannot be nan",
+            "--threads=x": "--threads: cannot be 'x'. Use a whole number, such as 4",
+            "--max-memory=abc": "--max.memory.*: cannot be 'abc'. Use a number of megabytes",
             "--timeout=0": "--timeout cannot be 0. Use a number of seconds of at least 1",
             "--grace=-1": "--grace cannot be -1. Use a number of seconds of at least 0",
             "--processes=0": "--processes cannot be 0. Use 1 or more",

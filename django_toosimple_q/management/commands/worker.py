@@ -3,7 +3,8 @@
 import argparse
 import logging
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -17,6 +18,8 @@ from django_toosimple_q.worker.supervisor import Supervisor
 from django_toosimple_q.worker.worker import Worker
 
 LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO, 3: logging.DEBUG}
+
+N = TypeVar("N", int, float)
 
 EXAMPLES = """
 examples:
@@ -62,7 +65,7 @@ class Command(BaseCommand):
             parser,
             "tick",
             "interval",
-            type=float,
+            type=seconds,
             default=defaults.DEFAULT_TICK_SECONDS,
             metavar="SECONDS",
             help="look at the database this often when nothing tells of new work (%(default)s)",
@@ -93,7 +96,7 @@ class Command(BaseCommand):
         add(
             parser,
             "timeout",
-            type=float,
+            type=seconds,
             default=defaults.DEFAULT_TIMEOUT_SECONDS,
             metavar="SECONDS",
             help="a worker not heard of for so long counts as dead, and its tasks run elsewhere "
@@ -102,7 +105,7 @@ class Command(BaseCommand):
         add(
             parser,
             "grace",
-            type=float,
+            type=seconds,
             default=defaults.DEFAULT_GRACE_SECONDS,
             metavar="SECONDS",
             help="what running tasks get on SIGTERM before they are cut off (%(default)s)",
@@ -110,7 +113,7 @@ class Command(BaseCommand):
         add(
             parser,
             "processes",
-            type=int,
+            type=count,
             default=1,
             metavar="N",
             help="run so many processes under a supervisor (%(default)s)",
@@ -118,7 +121,7 @@ class Command(BaseCommand):
         add(
             parser,
             "threads",
-            type=int,
+            type=count,
             default=1,
             metavar="N",
             help="run so many tasks at a time in each process (%(default)s)",
@@ -126,14 +129,14 @@ class Command(BaseCommand):
         add(
             parser,
             "max_tasks",
-            type=int,
+            type=count,
             metavar="N",
             help="let a process end after so many tasks; the supervisor starts another",
         )
         add(
             parser,
             "max_memory",
-            type=float,
+            type=megabytes,
             metavar="MB",
             help="let a process end between two tasks once it holds more than so many megabytes",
         )
@@ -186,6 +189,28 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 def names(text: str) -> list[str]:
     """Return the queues of one option."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def seconds(text: str) -> float:
+    """Return the number of an option that is a time."""
+    return _number(float, text, "Use a number of seconds, such as 2.5.")
+
+
+def megabytes(text: str) -> float:
+    """Return the number of an option that is an amount of memory."""
+    return _number(float, text, "Use a number of megabytes, such as 300.")
+
+
+def count(text: str) -> int:
+    """Return the number of an option that counts."""
+    return _number(int, text, "Use a whole number, such as 4.")
+
+
+def _number(kind: Callable[[str], N], text: str, cure: str) -> N:
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"cannot be {text!r}. {cure}") from error
 
 
 def add(parser: Any, name: str, *others: str, **settings: Any) -> None:
