@@ -138,6 +138,8 @@ class SupervisorTests(ProcessTests):
         wait_for(lambda: supervisor.log().count("worker stopping") == 2, timeout=1)
         wait_for(lambda: not self.children(), timeout=0.5 + 2)
         self.assert_cut_off(rows)
+        codes = WorkerStatus.objects.values_list("exit_code", flat=True)
+        self.assertEqual(list(codes), [77, 77])
 
     def test_children_share_what_was_imported_before(self):
         self.supervisor()

@@ -87,6 +87,11 @@ class ClaimTests(TestCase):
 
         self.assertEqual(names(claim(self.me, skipped_names=["a"])), ["b"])
 
+    def test_held_tasks_are_claimed_one_by_one(self):
+        make_task("held", on_interruption="hold").queue_many([(1,), (2,)])
+
+        self.assertEqual([len(claim(self.me)) for _ in range(3)], [1, 1, 0])
+
     def test_a_row_marked_alone_is_claimed_by_itself(self):
         self.waiting("a")
         self.waiting("b")
