@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from django.db import models
+from django.db import models, router
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -155,7 +155,9 @@ class TaskExec(models.Model):
         from django_toosimple_q.store import task_execs
 
         found = task_execs.cancel(self.pk, reason, timezone.now())
-        self.refresh_from_db(fields=["state", "error", "finished", "cancelled"])
+        # A replica may not have heard of it yet.
+        written = router.db_for_write(type(self))
+        self.refresh_from_db(written, fields=["state", "error", "finished", "cancelled"])
         return found is not None
 
     def wait_done(self, timeout: float | None = None) -> "TaskExec | None":

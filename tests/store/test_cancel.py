@@ -1,6 +1,6 @@
 from datetime import timedelta
 
-from django.test import TestCase
+from django.test import TestCase, override_settings
 from django.utils import timezone
 
 from django_toosimple_q.execution import Outcome
@@ -9,6 +9,13 @@ from django_toosimple_q.retry import NextAttempt
 from django_toosimple_q.store import task_execs
 from django_toosimple_q.worker.hands import Hands
 from tests.support import NOW, claim, isolate_registries, make_task, make_worker, reload
+
+
+class ReadsElsewhere:
+    """A router that sends whoever reads to a replica, here to one that does not answer."""
+
+    def db_for_read(self, model, **hints):
+        return "replica"
 
 
 class CancelTests(TestCase):
@@ -87,3 +94,11 @@ class CancelTests(TestCase):
 
         self.assertFalse(row.cancel())
         self.assertEqual(row.state, "SUCCEEDED")
+
+    def test_what_became_of_it_is_read_where_it_was_written(self):
+        row = make_task().queue()
+
+        with override_settings(DATABASE_ROUTERS=[ReadsElsewhere()]):
+            self.assertTrue(row.cancel())
+
+        self.assertEqual(row.state, "INTERRUPTED")
