@@ -55,15 +55,13 @@ class Announcer:
 
     def announce(self, connection: Any, send: Send) -> None:
         """Send a hint once the caller's transaction has committed."""
-        if not conf.get("TOOSIMPLEQ_NOTIFY") or self.is_quiet():
+        if not conf.get("TOOSIMPLEQ_NOTIFY"):
             return
+        # Whether it is quiet is seen when it is sent: a transaction may end long after this.
         if connection.in_atomic_block:
             self._after_commit(connection, send)
         else:
             self._send(connection, send)
-
-    def is_quiet(self) -> bool:
-        return time.monotonic() - self.sent < QUIET_SECONDS
 
     def _after_commit(self, connection: Any, send: Send) -> None:
         # Once for each transaction, however many calls it makes.
@@ -72,17 +70,17 @@ class Announcer:
             return
 
         def send_then() -> None:
-            if not self.is_quiet():
-                self._send(connection, send)
+            self._send(connection, send)
 
         send_then.toosimpleq = True  # type: ignore[attr-defined]
         transaction.on_commit(send_then, using=connection.alias)
 
     def _send(self, connection: Any, send: Send) -> None:
         with self.lock:
-            if self.is_quiet():
+            now = time.monotonic()
+            if now - self.sent < QUIET_SECONDS:
                 return
-            self.sent = time.monotonic()
+            self.sent = now
         self.send(connection, send, WORK)
 
     def send(self, connection: Any, send: Send, channel: str) -> None:

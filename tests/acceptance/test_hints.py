@@ -110,6 +110,14 @@ class AnnounceTests(ProcessTests):
 
         self.assertEqual(self.sent.call_count, 1)
 
+    def test_a_call_of_a_transaction_that_ends_after_the_quiet_is_told_of(self):
+        self.announce()
+        with transaction.atomic():
+            self.announce()
+            self.announcer.sent -= QUIET_SECONDS
+
+        self.assertEqual(self.sent.call_count, 2)
+
     def test_an_error_never_reaches_the_caller(self):
         self.sent.side_effect = OSError("gone")
 
