@@ -10,12 +10,14 @@ from django_toosimple_q.notify.base import WORK, Hints, logger
 
 
 def send(connection: Any, channel: str) -> None:
-    """Notify in a transaction of its own: inside the caller's it would serialise the commits."""
+    """Notify in a transaction of its own: inside the caller's it would serialise the commits.
+
+    With autocommit off there is the caller's alone, whose commit is left as safe as it is.
+    """
+    # Where nothing is written, there is nothing to wait for the disk for.
+    hurry = "SET_CONFIG('synchronous_commit', 'off', true), " if connection.autocommit else ""
     with connection.cursor() as cursor:
-        # Nothing is written, so there is nothing to wait for the disk for.
-        cursor.execute(
-            "SELECT SET_CONFIG('synchronous_commit', 'off', true), PG_NOTIFY(%s, '')", [channel]
-        )
+        cursor.execute(f"SELECT {hurry}PG_NOTIFY(%s, '')", [channel])
 
 
 @cache

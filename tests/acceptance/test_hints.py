@@ -51,6 +51,19 @@ class HintTests(ProcessTests):
         postgres.send(connection, postgres.WORK)
         self.assertTrue(hints.wait(5))
 
+    @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="NOTIFY is PostgreSQL's")
+    def test_with_autocommit_off_the_caller_s_own_commit_still_waits_for_the_disk(self):
+        transaction.set_autocommit(False)
+        self.addCleanup(transaction.set_autocommit, True)
+        self.addCleanup(transaction.rollback)
+
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL synchronous_commit = 'on'")
+            postgres.send(connection, postgres.WORK)
+
+            cursor.execute("SHOW synchronous_commit")
+            self.assertEqual(cursor.fetchone(), ("on",))
+
     def test_without_hints_the_tick_finds_it(self):
         with mock.patch.dict("os.environ", environment() | {"TOOSIMPLEQ_TEST_NOTIFY": "off"}):
             self.worker("--no_schedules", "--tick=0.2")
