@@ -1,12 +1,12 @@
 """Hints by LISTEN and NOTIFY."""
 
-import select
 from functools import cache
 from typing import Any
 
 from django.db import connections
 
 from django_toosimple_q.notify.base import WORK, Hints, logger
+from django_toosimple_q.notify.wakeup import Readable
 
 
 def send(connection: Any, channel: str) -> None:
@@ -43,6 +43,7 @@ class PostgresHints(Hints):
         self.alias = alias
         self.channel = channel
         self.connection: Any = None
+        self.readable: Any = None
         self.failing = False
         # A pooler stands between us and the server: nothing to listen on, now or later.
         self.pooled = False
@@ -53,11 +54,11 @@ class PostgresHints(Hints):
             return True
         if self.connection is None:
             return super().wait(seconds)
-        listening = self.connection.connection
-        ready, _, _ = select.select([listening, self.wakeup.read_end], [], [], seconds)
-        if listening in ready:
-            self._drain(listening)
-        return bool(ready) and (self.wakeup.wait(0) or listening in ready)
+        ready = self.readable.wait(seconds)
+        heard = any(number != self.wakeup.read_end for number in ready)
+        if heard:
+            self._drain(self.connection.connection)
+        return bool(ready) and (self.wakeup.wait(0) or heard)
 
     def close(self) -> None:
         if self.connection is not None:
@@ -85,6 +86,7 @@ class PostgresHints(Hints):
         if self.failing:
             logger.info("listening for hints again")
         self.connection, self.failing = opened, False
+        self.readable = Readable(opened.connection, self.wakeup.read_end)
         return True
 
     def _drain(self, listening: Any) -> None:

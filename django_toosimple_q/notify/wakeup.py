@@ -3,6 +3,25 @@
 import os
 import select
 from contextlib import suppress
+from typing import Any
+
+# `poll` counts milliseconds in a C int, which ends after 24 days. Who waits longer looks again.
+LONGEST_SECONDS = 86400.0
+
+
+class Readable:
+    """Waits until one of some files can be read. `select` refuses those with numbers above 1023."""
+
+    def __init__(self, *files: Any) -> None:
+        self.poll = select.poll()
+        for file in files:
+            self.poll.register(file, select.POLLIN)
+
+    def wait(self, seconds: float | None) -> list[int]:
+        """Return the numbers of those that can be read, or have broken, by then."""
+        if seconds is not None:
+            seconds = min(max(seconds, 0), LONGEST_SECONDS) * 1000
+        return [number for number, _ in self.poll.poll(seconds)]
 
 
 class WakeUp:
@@ -12,6 +31,7 @@ class WakeUp:
         self.read_end, self.write_end = os.pipe()
         os.set_blocking(self.read_end, False)
         os.set_blocking(self.write_end, False)
+        self.readable = Readable(self.read_end)
 
     def set(self) -> None:
         """End the wait that runs, or the next one."""
@@ -21,8 +41,7 @@ class WakeUp:
 
     def wait(self, seconds: float | None) -> bool:
         """Wait; return whether something ended it before the time was over."""
-        ready, _, _ = select.select([self.read_end], [], [], seconds)
-        if not ready:
+        if not self.readable.wait(seconds):
             return False
         with suppress(BlockingIOError):
             while os.read(self.read_end, 4096):

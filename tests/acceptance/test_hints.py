@@ -1,5 +1,7 @@
 """An idle worker learns of new rows at once, and does without hints when they fail."""
 
+import os
+import resource
 import time
 from unittest import mock
 
@@ -11,6 +13,7 @@ from django_toosimple_q import notify
 from django_toosimple_q.notify import postgres
 from django_toosimple_q.notify.base import QUIET_SECONDS, Announcer
 from django_toosimple_q.notify.wakeup import WakeUp
+from django_toosimple_q.store.step import queue_family
 from tests.acceptance.processes import ProcessTests, environment
 from tests.app.tasks import echo
 from tests.support import wait_for
@@ -63,6 +66,18 @@ class HintTests(ProcessTests):
 
             cursor.execute("SHOW synchronous_commit")
             self.assertEqual(cursor.fetchone(), ("on",))
+
+    def test_a_process_with_more_than_a_thousand_open_files_waits_like_any_other(self):
+        open_files(self, 1100)
+        wakeup = WakeUp()
+        self.addCleanup(wakeup.close)
+        hints = notify.listen(wakeup, "default", queue_family())
+        self.addCleanup(hints.close)
+        hints.wait(0)  # begins to listen, where that is done
+
+        self.assertFalse(hints.wait(0.05))
+        wakeup.set()
+        self.assertTrue(hints.wait(5))
 
     def test_without_hints_the_tick_finds_it(self):
         with mock.patch.dict("os.environ", environment() | {"TOOSIMPLEQ_TEST_NOTIFY": "off"}):
@@ -155,6 +170,15 @@ class AnnounceTests(ProcessTests):
             self.assertIs(type(notify.listen(mock.Mock(), "default", "postgresql")), notify.Hints)
 
         self.sent.assert_not_called()
+
+
+def open_files(test, count):
+    """Keep so many files open during a test."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count * 2), hard))
+    test.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+    for _ in range(count):
+        test.addCleanup(os.close, os.open(os.devnull, os.O_RDONLY))
 
 
 def redis_answers(url):
