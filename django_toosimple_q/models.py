@@ -257,6 +257,8 @@ class WorkerStatus(models.Model):
     incarnation = models.CharField(max_length=32, default="", db_default="", editable=False)
     host = models.CharField(max_length=255, default="", db_default="", blank=True)
     pid = models.IntegerField(null=True, blank=True)
+    # Where the process id counts: hosts may share a name.
+    place = models.CharField(max_length=512, default="", db_default="", editable=False)
     rescued = models.DateTimeField(null=True, blank=True)
     tasks = models.JSONField(null=True, blank=True, help_text=_("Names of tasks it knows."))
 

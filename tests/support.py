@@ -1,5 +1,6 @@
 """What the tests share: small tasks, workers' rows, and waiting for a condition."""
 
+import os
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -46,8 +47,17 @@ def make_worker(label="w", incarnation="i", now=NOW, **fields):
     return Claimant(row.pk, row.incarnation)
 
 
-def identity(incarnation="i", host="h", pid=1):
-    return Identity(incarnation, host, pid)
+def identity(incarnation="i", host="h", pid=1, place="p"):
+    return Identity(incarnation, host, pid, place)
+
+
+def gone():
+    """Return the id of a process that has ended."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return pid
 
 
 def claim(claimant, limit=100, now=NOW, queues=None, skipped_names=()):

@@ -109,6 +109,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="workerstatus",
+            name="place",
+            field=models.CharField(db_default="", default="", editable=False, max_length=512),
+        ),
+        migrations.AddField(
+            model_name="workerstatus",
             name="rescued",
             field=models.DateTimeField(blank=True, null=True),
         ),

@@ -16,11 +16,15 @@ BATCH_ROUNDS = 1000
 
 
 class Identity(NamedTuple):
-    """Which process a worker is: a label alone does not tell, every container has a pid 1."""
+    """Which process a worker is: a label alone does not tell, every container has a pid 1.
+
+    `place` is where the pid counts, or "" where that cannot be told.
+    """
 
     incarnation: str
     host: str
     pid: int
+    place: str
 
 
 @statement

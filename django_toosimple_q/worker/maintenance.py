@@ -9,7 +9,7 @@ from django_toosimple_q.models import WorkerStatus
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store import task_execs, workers
 from django_toosimple_q.store.task_execs.rescue import Rescue
-from django_toosimple_q.worker.identity import process_exists
+from django_toosimple_q.worker.identity import gone
 from django_toosimple_q.worker.options import beat_seconds
 
 LOOKS = 2
@@ -36,7 +36,7 @@ class Maintenance:
 
     A stale heartbeat alone proves nothing: after an outage of the database everybody's is stale.
     A worker is dead that was stale and has not beaten over two beats of ours (`patient`), or
-    whose process is gone from this host. Where we were kept from beating ourselves, what we saw
+    whose process is known to be gone. Where we were kept from beating ourselves, what we saw
     before does not count. A worker that drains and returns cannot wait.
     """
 
@@ -67,7 +67,7 @@ class Maintenance:
         self.looked = moment
         self.seen = {row.pk: self._looked(row, moment) for row in others}
         for row in others:
-            if self._gone(row):
+            if gone(row, self.me.place):
                 # Its process is gone: nobody beats for it, whatever its timeout says.
                 workers.declare_gone(row, now)
             elif row.last_tick < now - row.timeout and (
@@ -83,9 +83,6 @@ class Maintenance:
             # Beats of ours that were held up come in a bunch.
             return before
         return Look(row.last_tick, before.looks + 1, moment)
-
-    def _gone(self, row: WorkerStatus) -> bool:
-        return bool(row.host) and row.host == self.me.host and not process_exists(row.pid)
 
     def _rescue(self, now: datetime) -> int:
         count = 0

@@ -3,25 +3,20 @@
 import os
 import socket
 from datetime import timedelta
+from pathlib import Path
+from unittest import mock, skipUnless
 
-from django.test import TestCase
+from django.test import SimpleTestCase, TestCase
 
 from django_toosimple_q.exceptions import LabelInUse
 from django_toosimple_q.models import WorkerStatus
-from django_toosimple_q.worker.identity import register
-from tests.support import NOW, claim, isolate_registries, make_task, make_worker, reload
+from django_toosimple_q.worker import identity
+from django_toosimple_q.worker.identity import own_place, register
+from tests.support import NOW, claim, gone, isolate_registries, make_task, make_worker, reload
 
 HERE = socket.gethostname()
+PLACE = own_place(HERE)
 TIMEOUT = timedelta(minutes=5)
-
-
-def gone():
-    """Return the id of a process that has ended."""
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
-    return pid
 
 
 class SameLabelTests(TestCase):
@@ -36,13 +31,13 @@ class SameLabelTests(TestCase):
         return register("w", label_is_default=default, settings=settings, now=now, wait=wait)
 
     def test_a_live_process_of_this_host_keeps_it(self):
-        self.other(host=HERE, pid=os.getppid())
+        self.other(host=HERE, place=PLACE, pid=os.getppid())
 
         with self.assertRaisesRegex(LabelInUse, f"held by process {os.getppid()} on this host"):
             self.register()
 
     def test_what_a_process_held_that_is_gone_from_this_host_is_taken_over(self):
-        other = self.other(host=HERE, pid=gone())
+        other = self.other(host=HERE, place=PLACE, pid=gone())
         make_task().queue()
         [claimed] = claim(other)
 
@@ -54,7 +49,7 @@ class SameLabelTests(TestCase):
 
     def test_our_own_process_id_is_no_proof_of_life(self):
         # In a container that was started again, every worker has the same one.
-        other = self.other(host=HERE, pid=os.getpid())
+        other = self.other(host=HERE, place=PLACE, pid=os.getpid())
 
         self.assertEqual(self.register().pk, other.worker_id)
 
@@ -63,6 +58,21 @@ class SameLabelTests(TestCase):
 
         self.assertEqual(self.register(default=True).label, f"w@{HERE}")
         self.assertEqual(WorkerStatus.objects.count(), 2)
+
+    def test_a_host_of_the_same_name_is_another_host(self):
+        # Containers on their host's network have its name, and process ids of their own.
+        self.other(host=HERE, place=f"{PLACE}0", pid=gone())
+
+        with self.assertRaisesRegex(LabelInUse, f"held by a worker on {HERE}"):
+            self.register()
+        self.assertRegex(self.register(default=True).label, "^w-[0-9a-f]{6}$")
+        self.assertIsNone(WorkerStatus.objects.get(label="w").rescued)
+
+    def test_default_labels_of_any_number_of_hosts_with_one_name_differ(self):
+        for label in ("w", f"w@{HERE}"):
+            make_worker(label, incarnation="other", timeout=TIMEOUT, host="elsewhere")
+
+        self.assertRegex(self.register(default=True).label, f"^w@{HERE}-[0-9a-f]{{6}}$")
 
     def test_a_given_label_of_another_host_waits_until_that_one_has_timed_out(self):
         other = self.other(host="elsewhere", pid=1)
@@ -79,3 +89,20 @@ class SameLabelTests(TestCase):
 
         with self.assertRaisesRegex(LabelInUse, "held by a worker on elsewhere"):
             self.register()
+
+
+class PlaceTests(SimpleTestCase):
+    @skipUnless(identity.BOOT_ID.exists(), "no /proc")
+    def test_it_differs_between_pid_namespaces_and_between_boots(self):
+        here = own_place("host")
+
+        with mock.patch.object(identity, "PID_NAMESPACE", Path(__file__)):
+            self.assertNotEqual(own_place("host"), here)
+        with mock.patch.object(identity, "BOOT_ID", Path(__file__)):
+            self.assertNotEqual(own_place("host"), here)
+
+    def test_where_neither_is_known_it_is_the_host_but_for_the_first_process(self):
+        with mock.patch.object(identity, "BOOT_ID", Path("/nowhere")):
+            self.assertEqual(own_place("host"), "host")
+            with mock.patch("os.getpid", return_value=1):
+                self.assertEqual(own_place("host"), "")

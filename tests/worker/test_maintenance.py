@@ -6,9 +6,9 @@ from unittest import mock
 from django.test import TestCase
 
 from django_toosimple_q.models import WorkerStatus
+from django_toosimple_q.worker.identity import own_identity
 from django_toosimple_q.worker.maintenance import Maintenance
-from tests.faults.world import NOBODY
-from tests.support import NOW, ago, claim, isolate_registries, make_task, make_worker
+from tests.support import NOW, ago, claim, gone, isolate_registries, make_task, make_worker
 
 TIMEOUT = timedelta(seconds=6)  # a beat each second
 
@@ -39,12 +39,6 @@ class DeclareTests(TestCase):
     def test_what_was_seen_before_we_were_held_up_ourselves_does_not_count(self):
         self.assertEqual(self.declared(0, 1, 9, 9.1, 10, 11), [11])
 
-    def test_one_whose_process_is_gone_from_this_host_is_dead_at_once(self):
-        WorkerStatus.objects.filter(label="other").update(host="h", pid=NOBODY, last_tick=NOW)
-        self.maintenance.me.host = "h"
-
-        self.assertEqual(self.declared(0), [0])
-
 
 class OwnerlessTests(TestCase):
     def test_a_row_without_its_worker_s_row_waits_for_that_to_come_back(self):
@@ -61,3 +55,22 @@ class OwnerlessTests(TestCase):
                 rescued[moment] = maintenance.run_once(NOW)
 
         self.assertEqual(rescued, {0: 0, 1: 0, 5.9: 0, 6: 1})
+
+
+class GoneTests(TestCase):
+    def setUp(self):
+        isolate_registries(self)
+        self.me = own_identity()
+        mine = make_worker("me", timeout=TIMEOUT, host=self.me.host, place=self.me.place)
+        self.maintenance = Maintenance(WorkerStatus.objects.get(pk=mine.worker_id), patient=True)
+
+    def declared(self, place):
+        make_worker("other", incarnation="o", host=self.me.host, place=place, pid=gone())
+        self.maintenance.run_once(NOW)
+        return WorkerStatus.objects.get(label="other").rescued is not None
+
+    def test_a_worker_whose_process_is_gone_is_dead_at_once(self):
+        self.assertTrue(self.declared(self.me.place))
+
+    def test_a_process_that_has_its_id_elsewhere_is_not_looked_for_here(self):
+        self.assertFalse(self.declared(f"{self.me.place}0"))

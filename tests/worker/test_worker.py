@@ -1,5 +1,6 @@
 """The worker as users call it: inline, inside a TestCase, under a frozen clock."""
 
+import os
 from datetime import UTC, datetime, timedelta
 
 from django.core.management import CommandError, call_command
@@ -10,6 +11,7 @@ from freezegun import freeze_time
 from django_toosimple_q.decorators import schedule_task
 from django_toosimple_q.models import ScheduleExec, TaskExec, WorkerStatus
 from django_toosimple_q.registry import schedules_registry, tasks_registry
+from django_toosimple_q.worker.identity import own_identity
 from django_toosimple_q.worker.scheduler import Scheduler
 from tests.support import isolate_registries, make_task, make_worker, reload, states
 
@@ -338,12 +340,8 @@ class BadOptionTests(TestCase):
                 call_command("worker", *options)
 
     def test_a_label_that_a_living_process_holds_is_refused(self):
-        import os
-        import socket
-
-        WorkerStatus.objects.create(
-            label="me", host=socket.gethostname(), pid=os.getppid(), last_tick=timezone.now()
-        )
+        here = own_identity()._replace(incarnation="other", pid=os.getppid())
+        WorkerStatus.objects.create(label="me", last_tick=timezone.now(), **here._asdict())
 
         with self.assertRaisesRegex(CommandError, "'me' is held by process"):
             call_command("worker", "--until_done", "--label", "me")
