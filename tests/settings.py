@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+POOLED = os.environ.get("TOOSIMPLEQ_TEST_POOL") == "on"
 KIND = os.environ.get("TOOSIMPLEQ_TEST_DATABASE") or "sqlite"
 
 
@@ -35,6 +36,8 @@ def _postgresql() -> dict[str, Any]:
         "PORT": os.environ.get("PGPORT", "5432"),
         "USER": os.environ.get("PGUSER", "postgres"),
         "PASSWORD": os.environ.get("PGPASSWORD", ""),
+        # The smallest pool there is, for worker processes that a test starts.
+        "OPTIONS": {"pool": {"min_size": 1, "max_size": 1}} if POOLED else {},
         "NAME": name,
         "TEST": {"NAME": name},
     }

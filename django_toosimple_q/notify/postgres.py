@@ -69,6 +69,8 @@ class PostgresHints(Hints):
         """Open the connection that listens; False while there is none to be had."""
         try:
             opened = connections[self.alias].copy()
+            # One that listens goes back to nobody.
+            opened.settings_dict["OPTIONS"].pop("pool", None)
             with opened.cursor() as cursor:
                 cursor.execute("SELECT PG_BACKEND_PID()")
                 self.pooled = cursor.fetchone()[0] != opened.connection.info.backend_pid

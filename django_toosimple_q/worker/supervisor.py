@@ -19,6 +19,7 @@ from django.db import connections
 from django_toosimple_q import signals
 from django_toosimple_q.models import WorkerStatus
 from django_toosimple_q.notify.wakeup import WakeUp
+from django_toosimple_q.store.dialect import leave_pools
 from django_toosimple_q.worker.board import Board
 from django_toosimple_q.worker.leash import die_with
 from django_toosimple_q.worker.options import WorkerOptions
@@ -72,6 +73,7 @@ class Supervisor:
         """Supervise until all children have stopped; return the worst of their exit codes."""
         handled = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
         before = {number: signal.signal(number, self._on_signal) for number in handled}
+        leave_pools()
         connections.close_all()
         # What is imported by now is for good: no collection of a child then writes into, and so
         # copies, the pages that all share.

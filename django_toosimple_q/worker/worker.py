@@ -13,6 +13,7 @@ from django_toosimple_q.models import WorkerStatus
 from django_toosimple_q.notify.wakeup import WakeUp
 from django_toosimple_q.registry import schedules_registry, tasks_registry
 from django_toosimple_q.store import queues, workers
+from django_toosimple_q.store.dialect import leave_pools
 from django_toosimple_q.store.step import is_lost, queue_connection, queue_family
 from django_toosimple_q.worker import capture, identity
 from django_toosimple_q.worker.board import Board
@@ -85,6 +86,8 @@ class Worker:
         Raises `LabelInUse` when a live worker holds the label, `NotMigrated` without tables.
         """
         code, log = int(ExitCodes.CRASHED), ""
+        if not self.options.inline:
+            leave_pools()
         with ExitStack() as stack:
             stack.callback(self.wakeup.close)
             stack.enter_context(self.stop.installed())

@@ -79,6 +79,18 @@ class HintTests(ProcessTests):
         wakeup.set()
         self.assertTrue(hints.wait(5))
 
+    @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="LISTEN is PostgreSQL's")
+    def test_the_connection_that_listens_is_not_taken_from_a_pool(self):
+        pytest.importorskip("psycopg_pool")
+        wakeup = WakeUp()
+        self.addCleanup(wakeup.close)
+        hints = postgres.PostgresHints(wakeup, "default")
+        with mock.patch.dict(connection.settings_dict["OPTIONS"], {"pool": True}):
+            hints.wait(5)
+            self.addCleanup(hints.close)
+
+        self.assertFalse(hasattr(hints.connection.connection, "_pool"))
+
     def test_without_hints_the_tick_finds_it(self):
         with mock.patch.dict("os.environ", environment() | {"TOOSIMPLEQ_TEST_NOTIFY": "off"}):
             self.worker("--no_schedules", "--tick=0.2")

@@ -2,11 +2,15 @@
 
 import signal
 import time
+from unittest import mock
+
+import pytest
+from django.db import connection
 
 from django_toosimple_q.models import ScheduleExec, TaskExec, WorkerStatus
 from tests.acceptance.processes import ProcessTests, since
 from tests.app.hazards import frozen, hoard
-from tests.app.tasks import deaf, echo, ledger, pid, sleep, stubborn
+from tests.app.tasks import deaf, echo, effect, ledger, pid, sleep, stubborn
 from tests.support import wait_for
 
 
@@ -28,6 +32,16 @@ class ThreadTests(ProcessTests):
         self.wait_until_drained()
 
         self.assertEqual(sorted(map(int, self.lines())), list(range(300)))
+
+    def test_a_pool_too_small_for_its_threads_does_not_keep_them_waiting(self):
+        if connection.vendor != "postgresql":
+            self.skipTest("only psycopg has pools")
+        pytest.importorskip("psycopg_pool")
+        with mock.patch.dict("os.environ", TOOSIMPLEQ_TEST_POOL="on"):
+            self.worker("--threads=4", "--no_schedules")
+
+        for row in effect.queue_many("abcd"):
+            self.wait_for_state(row, "SUCCEEDED", timeout=10)
 
     def test_outcomes_are_written_while_another_task_runs_long(self):
         self.worker("--threads=2", "--no_schedules")

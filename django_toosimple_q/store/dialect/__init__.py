@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-from django.db import NotSupportedError
+from django.db import NotSupportedError, connections
 
 from django_toosimple_q.store.dialect.base import Dialect, Pick
 from django_toosimple_q.store.dialect.mysql import MySQL
@@ -35,6 +35,22 @@ def _dialect(vendor: str) -> Dialect:
     return DIALECTS[vendor]()
 
 
+def leave_pools() -> None:
+    """Connect this process to its databases directly from now on, without psycopg's pool.
+
+    A pool is as large as a web server needs it, and whoever finds it empty waits. A worker's
+    threads keep a connection each: the tasks' could then keep the heartbeat's from it.
+    """
+    for alias, settings in connections.settings.items():
+        if not settings["OPTIONS"].get("pool"):
+            continue
+        connection: Any = connections[alias]
+        if connection.vendor == "postgresql":
+            connection.close()
+            connection.close_pool()
+            del settings["OPTIONS"]["pool"]
+
+
 def supports_partial_indexes(connection: Any) -> bool:
     """Tell whether an index may cover some rows only."""
     return bool(connection.features.supports_partial_indexes)
@@ -56,4 +72,11 @@ def shortcomings(connection: Any) -> list[tuple[str, str]]:
     return []
 
 
-__all__ = ["Dialect", "Pick", "dialect_of", "shortcomings", "supports_partial_indexes"]
+__all__ = [
+    "Dialect",
+    "Pick",
+    "dialect_of",
+    "leave_pools",
+    "shortcomings",
+    "supports_partial_indexes",
+]
