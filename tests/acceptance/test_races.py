@@ -57,7 +57,8 @@ class RaceTests(ProcessTests):
 
     def test_a_killed_worker_s_task_runs_elsewhere_within_its_timeout(self):
         first = self.worker("--no_schedules")
-        row = sleep.queue(3, self.ledger, "a")
+        # For longer than the other takes to start.
+        row = sleep.queue(8, self.ledger, "a")
         wait_for(lambda: "began a" in self.lines())
         other = self.worker("--no_schedules")
 
