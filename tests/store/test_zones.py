@@ -4,7 +4,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from unittest import mock
 
-from django.db import connection
+from django.db import connection, connections
 from django.test import TestCase, override_settings
 from django.utils import timezone
 
@@ -66,6 +66,7 @@ class DatabaseZoneTests(ZoneTests):
         zone.__enter__()
         self.addCleanup(zone.__exit__, None, None, None)
         super().setUp()
+        self.assertEqual(str(connection.timezone), "America/New_York")
 
 
 @contextmanager
@@ -78,6 +79,8 @@ def database_zone(name):
 
 
 def forget_zone():
+    # Not the proxy that stands for it.
+    own = connections[connection.alias]
     for cached in ("timezone", "timezone_name"):
-        connection.__dict__.pop(cached, None)
-    connection.ensure_timezone()
+        own.__dict__.pop(cached, None)
+    own.ensure_timezone()
