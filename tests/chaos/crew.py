@@ -15,7 +15,7 @@ from django_toosimple_q.models import TaskExec, WorkerStatus
 from tests.acceptance.processes import WorkerProcess
 
 # A stopped worker is let go on after so many of its timeouts.
-STOPPED_TIMEOUTS = 1.5
+STOPPED_TIMEOUTS = 3.0
 # What a worker may take to end beyond its grace.
 PATIENCE_SECONDS = 2.0
 START_SECONDS = 60.0
