@@ -10,6 +10,8 @@ Q_CLUSTER = {
     "workers": 1,
     "timeout": 300,
     "retry": 600,
+    # Else another process takes the worker's place after 500 tasks.
+    "recycle": 1_000_000,
     "log_level": "WARNING",
     # Every success is kept, so that they can be counted.
     "save_limit": 0,
