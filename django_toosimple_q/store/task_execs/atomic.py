@@ -17,8 +17,10 @@ from django_toosimple_q.store.task_execs.rescue import held
 States = TaskExec.States
 
 LOST = "the database was lost while the task ran: %s"
-# Seconds before a call runs again whose connection was lost; doubled each time.
+# Seconds before a call runs again whose connection was lost; doubled each time, which a float does
+# not take for ever.
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 60.0
+MOST_DOUBLINGS = 10
 
 
 class Undone(Exception):
@@ -94,7 +96,8 @@ def _cut_off(claimed: Claimed, outcome: Outcome) -> Outcome:
     One that breaks its connection itself would run again and again: it waits ever longer.
     """
     outcome.replaced = not held(claimed)
-    outcome.pause_seconds = min(SHORTEST_PAUSE * 2.0 ** (claimed.attempt - 1), LONGEST_PAUSE)
+    doublings = min(claimed.attempt - 1, MOST_DOUBLINGS)
+    outcome.pause_seconds = min(SHORTEST_PAUSE * 2.0**doublings, LONGEST_PAUSE)
     if not outcome.replaced:
         outcome.error = f"{(outcome.error or '').rstrip()}; held for a person to decide"
     return outcome
