@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from math import inf
 from typing import Any
@@ -126,8 +127,8 @@ class Runner:
     def queue_in_lane(self, claimed: Claimed, task: Task[Any, Any]) -> None:
         """Let a row from before its task was limited take its turn among the limited ones."""
         with self.kept_in_hand(claimed):
-            claimed.lane = task.lane
-            self.hands.hand_back(self.now(), [claimed])
+            # A copy: should the database not answer, it is still one that may not run here.
+            self.hands.hand_back(self.now(), [replace(claimed, lane=task.lane)])
 
     def left_to_others(self, claimed: Claimed) -> bool:
         """See whether another worker knows a row's task."""

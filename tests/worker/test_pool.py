@@ -1,5 +1,8 @@
 from unittest import TestCase, mock
 
+from django.db import OperationalError
+
+from django_toosimple_q.execution import Claimed
 from django_toosimple_q.notify.wakeup import WakeUp
 from django_toosimple_q.worker.hands import Hands
 from django_toosimple_q.worker.runner import Pool
@@ -36,3 +39,15 @@ class PoolTests(TestCase):
 
         hands.take()
         self.assertEqual(pool.wanted(), 0)
+
+    def test_a_row_from_before_its_limit_never_runs_past_it_when_the_database_does_not_answer(self):
+        hands = mock.Mock()
+        hands.hand_back.side_effect = OperationalError("gone")
+        row = Claimed(
+            *(1, "t", "", "", "default", 0, 0, 0, NOW, None, 1, None, 0, "", False, None), lane=""
+        )
+
+        with self.assertRaises(OperationalError):
+            self.pool(hands).queue_in_lane(row, mock.Mock(lane="t"))
+
+        self.assertEqual([call.args[0].lane for call in hands.put_back.mock_calls], [""])
