@@ -29,7 +29,6 @@ from django_toosimple_q.worker.deadline import Slot
 States = TaskExec.States
 
 TRACEBACK_LENGTH = 64 * 1024
-MESSAGE_LENGTH = 4 * 1024
 # How a process exits that a task has forked and that comes back from its code.
 FORKED = 70
 

@@ -110,7 +110,7 @@ class Hands:
     def turn_over(
         self, places: Sequence[Place], limit: int, now: datetime, skipped_names: Sequence[str]
     ) -> tuple[int, int]:
-        """Hand in what is finished and claim what is next, in one transaction; count both."""
+        """Hand in what is finished and claim what is next, in one exchange; count both."""
         if not self.finished and not (places and limit):
             return 0, 0
         with self.exchange:
