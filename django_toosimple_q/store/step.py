@@ -118,4 +118,4 @@ def repeat(attempt: Callable[[], R], dialect: Dialect) -> R:
 
 def adapt(connection: Any, moment: Any) -> Any:
     """Return a datetime as raw SQL on this connection takes it."""
-    return None if moment is None else connection.ops.adapt_datetimefield_value(moment)
+    return None if moment is None else dialect_of(connection).adapt(connection, moment)

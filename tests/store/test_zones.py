@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from datetime import timedelta
 from unittest import mock
+from zoneinfo import ZoneInfo
 
 from django.db import connection, connections
 from django.test import TestCase, override_settings
@@ -10,6 +11,7 @@ from django.utils import timezone
 
 from django_toosimple_q.models import WorkerStatus
 from django_toosimple_q.store import task_execs, workers
+from django_toosimple_q.store.step import adapt
 from tests.support import claim, isolate_registries, make_task, make_worker, reload, states
 
 
@@ -31,6 +33,17 @@ class ZoneTests(TestCase):
         workers.beat(*self.me)
 
         self.assert_near(WorkerStatus.objects.get().last_tick, self.now)
+
+    def test_a_moment_is_written_as_django_writes_it(self):
+        here = timezone.now()
+        moments = [here, here.replace(microsecond=0)]
+        if timezone.is_aware(here):
+            moments += [moment.astimezone(ZoneInfo("Asia/Kolkata")) for moment in moments]
+
+        for moment in moments:
+            with self.subTest(moment=moment):
+                written = connection.ops.adapt_datetimefield_value(moment)
+                self.assertEqual(adapt(connection, moment), written)
 
     def test_what_is_due_in_an_hour_sleeps_until_then(self):
         row = make_task().queue(due=self.now + timedelta(hours=1))

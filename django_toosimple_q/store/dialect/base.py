@@ -177,6 +177,10 @@ class Dialect:
         """Return a datetime column of a raw row as Django reads it."""
         return value
 
+    def adapt(self, connection: Any, moment: datetime) -> Any:
+        """Return a datetime as raw SQL takes it."""
+        return connection.ops.adapt_datetimefield_value(moment)
+
     def clock(self, connection: Any) -> tuple[str, list[Any]]:
         """Return an expression for the database's clock, read now, and its parameters."""
         return self.clock_sql, []
@@ -224,7 +228,21 @@ def aware(connection: Any, naive: datetime) -> datetime:
     In UTC, since sums in a zone with clock changes count the hands of the clock.
     """
     zone = connection.timezone
-    return naive.replace(tzinfo=zone).astimezone(UTC) if zone else naive
+    if zone is None:
+        return naive
+    moment = naive.replace(tzinfo=zone)
+    return moment if zone is UTC else moment.astimezone(UTC)
+
+
+def plain(connection: Any, moment: datetime) -> Any:
+    """Return a datetime for a column that knows no zone, as Django would.
+
+    Two of them are written for each task, nearly always in UTC: there it takes a fourth of the
+    time that Django's way takes.
+    """
+    if moment.tzinfo is UTC and connection.timezone is UTC:
+        return str(moment.replace(tzinfo=None))
+    return connection.ops.adapt_datetimefield_value(moment)
 
 
 def ranked(waiting: str) -> str:

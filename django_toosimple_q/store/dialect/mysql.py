@@ -16,6 +16,7 @@ from django_toosimple_q.store.dialect.base import (
     Pick,
     Place,
     aware,
+    plain,
 )
 
 # How much text goes into one statement. The server refuses one of more than max_allowed_packet
@@ -178,6 +179,9 @@ class MySQL(Dialect):
         zone = connection.timezone or timezone.get_default_timezone()
         offset = datetime.now(zone).utcoffset() or timedelta()
         return "UTC_TIMESTAMP(6) + INTERVAL %s SECOND", [offset.total_seconds()]
+
+    def adapt(self, connection: Any, moment: datetime) -> Any:
+        return plain(connection, moment)
 
     def moment(self, connection: Any, value: Any) -> Any:
         return None if value is None else aware(connection, value)

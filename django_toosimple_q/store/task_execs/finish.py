@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import compress
+from operator import attrgetter
 from typing import Any
 
 from django.db import DatabaseError
@@ -20,7 +22,8 @@ States = TaskExec.States
 Finished = tuple[Claimed, Outcome]
 
 ALWAYS = ("state", "started", "finished")
-COLUMNS = (*ALWAYS, "result", "result_preview", "error", "stdout", "stderr")
+TEXTS = ("result", "result_preview", "error", "stdout", "stderr")
+texts_of = attrgetter(*TEXTS)
 
 
 def finish(finished: Sequence[Finished], worker_id: int, now: datetime) -> set[int]:
@@ -130,8 +133,7 @@ def _write(
 ) -> set[int]:
     # Ids ascending, here as everywhere: two transactions then never wait for each other in a ring.
     ordered = sorted(finished, key=lambda one: one[0].pk)
-    columns = _columns(ordered)
-    rows = [_values(connection, claimed, outcome, columns) for claimed, outcome in ordered]
+    columns, rows = _written(connection, ordered)
     dialect = dialect_of(connection)
     kept = dialect.update_rows(connection, columns, rows, worker_id)
     if any(kept.values()):
@@ -178,21 +180,26 @@ def _follower(claimed: Claimed, outcome: Outcome, now: datetime) -> TaskExec:
     )
 
 
-def _columns(finished: Sequence[Finished]) -> list[str]:
-    """Return the columns to write: those that no outcome of the batch fills stay empty."""
-    return [
-        column
-        for column in COLUMNS
-        if column in ALWAYS or any(getattr(outcome, column) for _, outcome in finished)
+def _written(
+    connection: Any, finished: Sequence[Finished]
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return the columns to write and, for each outcome, the row of id and values.
+
+    Texts that no outcome of the batch fills stay empty, as nearly all do.
+    """
+    texts = [texts_of(outcome) for _, outcome in finished]
+    filled = [any(column) for column in zip(*texts, strict=True)]
+    rows = [
+        (
+            claimed.pk,
+            str(outcome.state),
+            adapt(connection, outcome.started),
+            adapt(connection, outcome.finished),
+            *compress(text, filled),
+        )
+        for (claimed, outcome), text in zip(finished, texts, strict=True)
     ]
-
-
-def _values(
-    connection: Any, claimed: Claimed, outcome: Outcome, columns: Sequence[str]
-) -> list[Any]:
-    values = [claimed.pk, str(outcome.state), adapt(connection, outcome.started)]
-    values.append(adapt(connection, outcome.finished))
-    return values + [getattr(outcome, column) for column in columns[len(ALWAYS) :]]
+    return [*ALWAYS, *compress(TEXTS, filled)], rows
 
 
 def _refused(outcome: Outcome, error: Exception) -> Outcome:
