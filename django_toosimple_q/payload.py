@@ -119,18 +119,24 @@ def _sign(body: str, field: str, task_name: str) -> str:
     return f"{body}.{_signature(_keys()[0], body, field, task_name).decode()}"
 
 
-def _signature(key: bytes, body: str, field: str, task_name: str) -> bytes:
+def _signature(keyed: Any, body: str, field: str, task_name: str) -> bytes:
     # The length keeps a name from running over into the body.
     message = f"{field}:{len(task_name)}:{task_name}:{body}".encode("utf-8", "surrogatepass")
-    return b2a_base64(blake2b(message, key=key, digest_size=32).digest(), newline=False)
+    mac = keyed.copy()
+    mac.update(message)
+    return b2a_base64(mac.digest(), newline=False)
 
 
 @lru_cache(maxsize=1)
-def _keys() -> tuple[bytes, ...]:
-    """Return the signing key, then those that are still accepted, salted for this use."""
+def _keys() -> tuple[Any, ...]:
+    """Return hashes that have taken in the signing key, then those that are still accepted.
+
+    The keys are salted for this use. A copy of such a hash saves each signature the block of key.
+    """
     secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
     raw = [secret if isinstance(secret, bytes) else str(secret).encode() for secret in secrets]
-    return tuple(sha256(b"django_toosimple_q.payload" + secret).digest() for secret in raw)
+    keys = (sha256(b"django_toosimple_q.payload" + secret).digest() for secret in raw)
+    return tuple(blake2b(key=key, digest_size=32) for key in keys)
 
 
 def _unsigned_accepted() -> bool:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError, connections
+from django.db.backends.signals import connection_created
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
 
@@ -24,48 +25,67 @@ class Within(NamedTuple):
     blocks: int = 0
 
 
+OUTSIDE = Within()
+
+
+class Opened(threading.local):
+    """Counts the connections that a thread opens, so that it need not look for new ones."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, **kwargs: Any) -> None:
+        self.count += 1
+
+
+opened = Opened()
+connection_created.connect(opened.add, weak=False)
+
+
 class Boundary:
     """The state between two runs in a thread: taken when made, put back by `restore`.
 
     Beside other threads the umask cannot be taken; it is given.
     """
 
-    __slots__ = ("folder", "handlers", "inside", "mask")
+    __slots__ = ("connections", "folder", "handlers", "inside", "mask", "opened")
 
     def __init__(self, mask: int | None = None) -> None:
+        self.opened = opened.count
+        self.connections = connections.all(initialized_only=True)
         # A worker that drains inside a TestCase is in a transaction already.
-        self.inside = {
-            connection.alias: within(connection)
-            for connection in connections.all(initialized_only=True)
-        }
+        self.inside = {connection.alias: within(connection) for connection in self.connections}
         self.folder = current_folder()
         self.mask = mask
-        self.handlers: list[Any] = []
+        self.handlers: list[tuple[int, Any]] = []
         if threading.current_thread() is threading.main_thread():
             self.mask = read_umask() if mask is None else mask
-            self.handlers = [signal.getsignal(number) for number in HANDLED]
+            self.handlers = [(number, signal.getsignal(number)) for number in HANDLED]
 
     def restore(self, *, cut_off: bool = False) -> bool:
         """Put everything back; return whether a transaction was left open, now rolled back.
 
         A task that was `cut_off` may have been in the middle of a query.
         """
-        if self.folder and current_folder() != self.folder:
+        if self.folder and self.folder != current_folder():
             # It may be gone, as a release is that was deployed over.
             with suppress(OSError):
                 os.chdir(self.folder)
         if self.mask is not None:
             os.umask(self.mask)
-        for number, handler in zip(HANDLED, self.handlers, strict=False):
+        for number, handler in self.handlers:
             if signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
         return self._close_connections(cut_off)
 
     def _close_connections(self, cut_off: bool) -> bool:
         """Close what is broken or too old, and what was left in a transaction."""
+        if self.opened != opened.count:
+            self.opened = opened.count
+            self.connections = connections.all(initialized_only=True)
         left_open = False
-        for connection in connections.all(initialized_only=True):
-            before = self.inside.get(connection.alias, Within())
+        for connection in self.connections:
+            before = self.inside.get(connection.alias, OUTSIDE)
             if before.atomic:
                 left_open = leave_blocks(connection, before) or left_open
             elif connection.in_atomic_block or (before.autocommit and not connection.autocommit):

@@ -34,4 +34,5 @@ class Clock:
         """Return the time; before the first look, by this host's clock."""
         if self.moment is None:
             return timezone.now()
-        return self.moment + timedelta(seconds=time.monotonic() - self.looked)
+        # Whole microseconds: of a fraction of seconds timedelta takes twice as long.
+        return self.moment + timedelta(microseconds=int((time.monotonic() - self.looked) * 1e6))

@@ -27,6 +27,8 @@ from django_toosimple_q.worker.capture import captured, clean, cut_middle
 from django_toosimple_q.worker.deadline import Slot
 
 States = TaskExec.States
+# Plain, since for each task it is compared with and stored.
+SUCCEEDED = States.SUCCEEDED.value
 
 TRACEBACK_LENGTH = 64 * 1024
 # How a process exits that a task has forked and that comes back from its code.
@@ -66,7 +68,7 @@ def execute(
     with captured() as output:
         outcome = copy_context().run(_run, task, claimed, slot, args, kwargs)
     left_open = boundary.restore(cut_off=slot.struck)
-    if left_open and outcome.state == States.SUCCEEDED:
+    if left_open and outcome.state == SUCCEEDED:
         outcome = failure(task, claimed, LeftOpen("it left a transaction open, now rolled back"))
     outcome.started = started
     outcome.finished = now()
@@ -90,7 +92,7 @@ def _run(
             sealed, preview = store_result(task, value)
     except BaseException as error:
         return failure(task, claimed, error)
-    return Outcome(States.SUCCEEDED, result=sealed, result_preview=preview)
+    return Outcome(SUCCEEDED, result=sealed, result_preview=preview)
 
 
 def call(task: Task[Any, Any], claimed: Claimed, args: list[Any], kwargs: dict[str, Any]) -> Any:

@@ -44,9 +44,11 @@ class Hands:
         process as well, it takes nobody along.
         """
         with self.books:
-            if not self.ready or any(row.deaths for row in self.running.values()):
+            if not self.ready:
                 return None
-            if self.ready[0].deaths and self.running:
+            if self.running and (
+                self.ready[0].deaths or any(row.deaths for row in self.running.values())
+            ):
                 return None
             claimed = self.ready.popleft()
             self.running[claimed.pk] = claimed

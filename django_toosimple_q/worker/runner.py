@@ -89,13 +89,16 @@ class Runner:
         if task is not None and task.lane and not claimed.lane:
             self.queue_in_lane(claimed, task)
             return
-        with slot.occupied(claimed):
+        slot.occupy(claimed)
+        try:
             signals.task_started.send_robust(sender=Task, claimed=claimed)
             if task is not None and task.atomic:
                 outcome, kept = self.run_atomic(claimed, slot)
             else:
                 outcome = execute(claimed, self.now, slot, boundary)
                 kept = self.keep(claimed, outcome, slot)
+        finally:
+            slot.vacate()
         self.count += 1
         if kept:
             signals.task_finished.send_robust(sender=Task, claimed=claimed, outcome=outcome)

@@ -3,6 +3,7 @@
 import os
 import signal
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 from django.core.management import call_command
 from django.db import connection, transaction
@@ -10,6 +11,7 @@ from django.test import TransactionTestCase
 from django.utils import timezone, translation
 
 from django_toosimple_q.models import TaskExec
+from django_toosimple_q.worker.boundary import Boundary
 from tests.app.models import Effect
 from tests.support import isolate_registries, make_task, reload
 
@@ -64,6 +66,16 @@ class BoundaryTests(TransactionTestCase):
         with transaction.atomic():
             row = self.run_task(leave)
             self.assertEqual((row.state, Effect.objects.count()), ("FAILED", 0))
+
+    def test_so_is_one_on_a_connection_that_the_task_opened_first(self):
+        def run():
+            boundary = Boundary()
+            open_blocks.append(transaction.atomic())
+            open_blocks[-1].__enter__()
+            return boundary.restore(), connection.in_atomic_block
+
+        with ThreadPoolExecutor(1) as threads:
+            self.assertEqual(threads.submit(run).result(), (True, False))
 
     def test_neither_does_one_that_the_task_left_and_removed(self):
         with tempfile.TemporaryDirectory() as name:
