@@ -35,6 +35,7 @@ class Claimed:
     timeout: float | None
     lane: str = ""
     created: datetime | None = None
+    hold: bool = False
     # Set from outside while it runs: the worker is to stop, or somebody has cancelled it.
     interrupted: bool = False
 

@@ -89,6 +89,7 @@ class TaskExec(models.Model):
     cancelled = models.DateTimeField(null=True, blank=True)
     lane = models.CharField(max_length=255, default="", db_default="", editable=False)
     awaited = models.BooleanField(default=False, db_default=False, editable=False)
+    hold = models.BooleanField(default=False, db_default=False, editable=False)
 
     due = models.DateTimeField(default=timezone.now)
     created = models.DateTimeField(default=timezone.now)

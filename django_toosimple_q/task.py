@@ -77,9 +77,14 @@ class Task(Generic[P, R]):
         return f"{self.func.__module__}.{self.func.__qualname__}{line}"
 
     @property
+    def holds(self) -> bool:
+        """Tell whether a call that was cut off waits for a person."""
+        return self.on_interruption == "hold"
+
+    @property
     def claimed_alone(self) -> bool:
         """Tell whether a call is claimed by itself, so that a claimed one has really begun."""
-        return self.unique or self.on_interruption == "hold"
+        return self.unique or self.holds
 
     @property
     def lane(self) -> str:

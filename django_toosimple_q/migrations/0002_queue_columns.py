@@ -46,6 +46,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="taskexec",
+            name="hold",
+            field=models.BooleanField(db_default=False, default=False, editable=False),
+        ),
+        migrations.AddField(
+            model_name="taskexec",
             name="lane",
             field=models.CharField(db_default="", default="", editable=False, max_length=255),
         ),

@@ -139,7 +139,7 @@ def store_result(task: Task[Any, Any], value: Any) -> tuple[str | None, str | No
 def failure(task: Task[Any, Any], claimed: Claimed, error: BaseException) -> Outcome:
     """Return the outcome of a call that raised."""
     if isinstance(error, TaskInterrupted):
-        kept = task.on_interruption == "hold"
+        kept = claimed.hold or task.holds
         reason = describe(error)
         if kept:
             reason = f"{reason.rstrip()}; held for a person to decide"

@@ -4,7 +4,10 @@ from unittest import mock
 from django.test import SimpleTestCase, TestCase
 from django.utils import timezone
 
+from django_toosimple_q.execution import Outcome
 from django_toosimple_q.models import TaskExec, WorkerStatus
+from django_toosimple_q.registry import tasks_registry
+from django_toosimple_q.retry import NextAttempt
 from django_toosimple_q.store import task_execs, workers
 from tests.support import NOW, ago, claim, isolate_registries, make_task, make_worker, reload
 
@@ -70,6 +73,27 @@ class RescueTests(TestCase):
         row = reload(claimed)
         self.assertEqual((row.state, row.replaced_by_id), ("INTERRUPTED", None))
         self.assertIn("held for a person", row.error)
+
+    def test_so_does_one_whose_task_the_rescuer_does_not_know(self):
+        make_task(on_interruption="hold").queue()
+        [claimed] = claim(self.dead)
+        self.die()
+        # As during a deploy: the code of the task is on another host.
+        tasks_registry.clear()
+
+        [rescue] = task_execs.rescue(NOW)
+
+        self.assertEqual((rescue.state, rescue.replaced_by), ("INTERRUPTED", None))
+        self.assertIn("held for a person", reload(claimed).error)
+
+    def test_so_does_a_later_attempt_of_it(self):
+        make_task(on_interruption="hold", retries=1).queue()
+        [claimed] = claim(self.dead)
+        failed = Outcome("FAILED", NOW, NOW, next_attempt=NextAttempt(0, 0, 0))
+
+        task_execs.finish([(claimed, failed)], self.dead.worker_id, NOW)
+
+        self.assertTrue(TaskExec.objects.latest("pk").hold)
 
     def test_a_row_whose_worker_died_three_times_is_failed(self):
         make_task().queue()

@@ -11,7 +11,7 @@ TYPES = {
     **dict.fromkeys(("id", "root_id"), "bigint"),
     **dict.fromkeys(("priority", "retries", "retry_delay", "attempt", "deaths"), "integer"),
     **dict.fromkeys(("due", "created", "started", "finished", "expires"), "timestamptz"),
-    "alone": "boolean",
+    **dict.fromkeys(("alone", "hold"), "boolean"),
     "timeout": "double precision",
 }
 

@@ -15,7 +15,7 @@ from django_toosimple_q.store.step import adapt, statement, step
 COLUMNS = (
     *("id", "task_name", "args", "kwargs", "queue", "priority", "retries", "retry_delay", "due"),
     *("expires", "attempt", "root_id", "deaths", "unique_hash", "alone", "timeout"),
-    *("lane", "created"),
+    *("lane", "created", "hold"),
 )
 WAKE_BATCH = 1000
 
@@ -140,4 +140,5 @@ def claimed_rows(connection: Any, rows: Sequence[Sequence[Any]]) -> list[Claimed
         one.expires = moment(connection, one.expires)
         one.created = moment(connection, one.created)
         one.alone = bool(one.alone)
+        one.hold = bool(one.hold)
     return claimed

@@ -22,7 +22,7 @@ States = TaskExec.States
 COLUMNS = (
     *("task_name", "args", "kwargs", "queue", "priority", "retries", "retry_delay", "due"),
     *("created", "state", "attempt", "root_id", "deaths", "unique_key", "unique_hash", "alone"),
-    *("timeout", "expires", "lane", "stdout", "stderr"),
+    *("timeout", "expires", "lane", "hold", "stdout", "stderr"),
 )
 GONE_WRONG = (States.FAILED, States.INTERRUPTED, States.INVALID)
 DATETIMES = frozenset({"due", "created", "expires"})
@@ -104,6 +104,7 @@ def _requeue(connection: Any, old: TaskExec, now: datetime) -> TaskExec:
         alone=task.claimed_alone if task else bool(old.unique_hash),
         timeout=old.timeout,
         lane=task.lane if task else old.lane,
+        hold=task.holds if task else old.hold,
         attempt=old.attempt + 1 if follows else 1,
         root_id=(old.root_id or old.pk) if follows else None,
     )
@@ -159,6 +160,7 @@ def new_row(
         alone=task.claimed_alone,
         timeout=task.timeout,
         lane=task.lane,
+        hold=task.holds,
         expires=_expiry(task.expires, now),
     )
 
@@ -192,6 +194,7 @@ def successor(
         alone=claimed.alone or deaths > 0,
         timeout=claimed.timeout,
         lane=claimed.lane,
+        hold=claimed.hold,
         expires=claimed.expires,
     )
 

@@ -159,9 +159,13 @@ def interrupt_where(
 
 
 def held(row: Claimed) -> bool:
-    """Tell whether an interrupted call waits for a person instead of being replaced."""
+    """Tell whether an interrupted call waits for a person instead of being replaced.
+
+    The row says so, too: during a deploy its rescuer may have code without its task. Where the
+    two differ the cautious one counts.
+    """
     task = tasks_registry.find(row)
-    return task is not None and task.on_interruption == "hold"
+    return row.hold or (task is not None and task.holds)
 
 
 def _verdict(row: Claimed, deaths: int, reason: str, how: str) -> tuple[str, str]:
