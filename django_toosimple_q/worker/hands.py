@@ -60,6 +60,19 @@ class Hands:
         with self.books:
             return any(row.deaths for row in (*self.ready, *self.running.values()))
 
+    def suspect_waits(self) -> bool:
+        """Tell whether a suspect is next in hand, and waits for what runs."""
+        with self.books:
+            return self._suspect_waits()
+
+    def postpone_suspect(self, now: datetime, seconds: float) -> None:
+        """Give a suspect that waits for what runs back, to be claimed in so many seconds."""
+        with self.books:
+            if not self._suspect_waits():
+                return
+            suspect = self.ready.popleft()
+        self.hand_back(now, [suspect], seconds)
+
     def put_back(self, claimed: Claimed) -> None:
         """Take a row back that was taken to run and that nothing was done with."""
         with self.books:
@@ -138,7 +151,9 @@ class Hands:
         self._tell_dropped([row for row, _ in finished if row.pk not in kept])
         return len(finished)
 
-    def hand_back(self, now: datetime, rows: Sequence[Claimed] | None = None) -> None:
+    def hand_back(
+        self, now: datetime, rows: Sequence[Claimed] | None = None, pause_seconds: float = 0
+    ) -> None:
         """Give rows that have not started back to the others: these, or all."""
         with self.exchange:
             with self.books:
@@ -149,7 +164,7 @@ class Hands:
             if not unstarted:
                 return
             try:
-                task_execs.hand_back(unstarted, self.me.pk, now)
+                task_execs.hand_back(unstarted, self.me.pk, now, pause_seconds)
             except BaseException:
                 with self.books:
                     if rows is None:
@@ -211,6 +226,9 @@ class Hands:
         """Forget rows that have not started: they are somebody else's by now."""
         with self.books:
             self.ready.clear()
+
+    def _suspect_waits(self) -> bool:
+        return bool(self.running and self.ready and self.ready[0].deaths)
 
     def _outcomes(self) -> list[Finished]:
         with self.books:

@@ -26,6 +26,8 @@ from django_toosimple_q.worker.hands import Hands
 
 # What a thread of the pool waits that met a database out of reach.
 REST_SECONDS = 1.0
+# What a suspect may wait at first until nothing else runs in its pool.
+PATIENCE_SECONDS = 1.0
 # A connection that no task has used for so long is looked at before one does.
 IDLE_SECONDS = 5.0
 
@@ -66,6 +68,9 @@ class Runner:
     def wanted(self) -> int:
         """Return how many rows to claim now."""
         return self.batch.limit
+
+    def make_way(self) -> None:
+        """Give back what keeps others from running here and cannot run itself."""
 
     def finish(self) -> None:
         """Return when nothing runs any more."""
@@ -176,6 +181,9 @@ class Pool(Runner):
         self.threads: list[threading.Thread] = []
         self.changed = threading.Condition()
         self.closing = False
+        # Since when a suspect has waited for the other threads, and for how long it may.
+        self.kept_since: float | None = None
+        self.patience = PATIENCE_SECONDS
         self.go_on: Callable[[], bool] = lambda: True
 
     def start(self) -> None:
@@ -197,6 +205,23 @@ class Pool(Runner):
         if self.hands.suspects():
             return 0
         return max(0, self.batch.limit - len(self.hands.ready) - len(self.hands.running))
+
+    def make_way(self) -> None:
+        """Postpone a suspect that has waited too long for the other threads to end.
+
+        Each time it may wait twice as long, with threads that idle, and then stays away as long:
+        long tasks leave it a moment in the end, and others half of the time at least.
+        """
+        now = time.monotonic()
+        if not self.hands.suspect_waits():
+            self.kept_since = None
+        elif self.kept_since is None:
+            self.kept_since = now
+        elif now - self.kept_since > self.patience:
+            self.hands.postpone_suspect(self.now(), self.patience)
+            self.kept_since = None
+            self.patience *= 2
+            self.wakeup.set()
 
     def finish(self) -> None:
         with self.changed:
@@ -238,6 +263,7 @@ class Pool(Runner):
             self.batch.observe(1, time.monotonic() - began)
             if claimed.deaths:
                 # It ran alone: the others waited for it.
+                self.patience = PATIENCE_SECONDS
                 with self.changed:
                     self.changed.notify_all()
             if len(self.hands.ready) < len(self.slots):

@@ -317,6 +317,7 @@ class Worker:
             self.hands.flush(self.now())
         if self.hands.ready and self.overstayed(now):
             self.hands.hand_back(self.now())
+        self.runner.make_way()
 
     def show_life(self) -> None:
         """Show to whoever watches that this process runs Python; tell of a silent database."""

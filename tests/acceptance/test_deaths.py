@@ -33,6 +33,21 @@ class DeathTests(ProcessTests):
         """Wait until the last attempt of each row is in a state."""
         wait_for(lambda: all(self.last_of(row).state == state for row in rows), timeout=30)
 
+    def test_a_suspect_keeps_a_pool_from_nothing_for_long_and_runs_in_the_end(self):
+        self.worker("--threads=2", "--no_schedules")
+        long = sleep.queue(5, self.ledger, "long")
+        wait_for(lambda: "began long" in self.lines())
+        with transaction.atomic():
+            suspect = echo.queue("suspect")
+            TaskExec.objects.filter(pk=suspect.pk).update(deaths=1, alone=True, priority=1)
+        wait_for(lambda: TaskExec.objects.get(pk=suspect.pk).state != "QUEUED")
+
+        self.wait_for_state(echo.queue("other"), "SUCCEEDED", timeout=4)
+
+        self.assertEqual(TaskExec.objects.get(pk=long.pk).state, "PROCESSING")
+        ended = self.wait_for_state(suspect, "SUCCEEDED", timeout=20)
+        self.assertGreaterEqual(ended.started, self.wait_for_state(long, "SUCCEEDED").finished)
+
     def wait_for_deaths(self, supervisor, count):
         """Wait until the supervisor has told of so many dead processes, and no more."""
         wait_for(lambda: supervisor.log().count("worker process died") >= count)

@@ -1,3 +1,4 @@
+from datetime import timedelta
 from unittest import mock, skipUnless
 
 from django.db import DataError, connection
@@ -291,6 +292,17 @@ class HandBackTests(TestCase):
         for one in claimed:
             row = reload(one)
             self.assertEqual((row.state, row.worker_id, row.started), ("QUEUED", None, None))
+
+    def test_with_a_pause_they_sleep_first(self):
+        plain, unique = make_task("plain"), make_task("unique", unique=True)
+        rows = [plain.queue(), unique.queue()]
+        claimed = [*claim(self.me), *claim(self.me)]
+
+        task_execs.hand_back(claimed, self.me.worker_id, NOW, pause_seconds=60)
+
+        for row in (reload(rows[0]), reload(rows[1]).replaced_by):
+            state = (row.state, row.due, row.worker_id)
+            self.assertEqual(state, ("SLEEPING", NOW + timedelta(minutes=1), None))
 
     def test_rows_of_others_are_left(self):
         make_task().queue()

@@ -1,7 +1,7 @@
 """Write what came of claimed rows, each only while it is still this worker's."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import compress
 from operator import attrgetter
 from typing import Any
@@ -71,9 +71,16 @@ def turn_over(
 
 
 @step
-def hand_back(connection: Any, rows: Sequence[Claimed], worker_id: int, now: datetime) -> set[int]:
+def hand_back(
+    connection: Any,
+    rows: Sequence[Claimed],
+    worker_id: int,
+    now: datetime,
+    pause_seconds: float = 0,
+) -> set[int]:
     """Make claimed rows that have not started QUEUED again and return their ids.
 
+    With a pause they sleep first, so that their worker does not claim them again at once.
     A unique row may meet a newer one that waits: it is replaced by that one. One that somebody
     has cancelled meanwhile has ended.
     """
@@ -81,15 +88,21 @@ def hand_back(connection: Any, rows: Sequence[Claimed], worker_id: int, now: dat
     cancelled = Outcome(States.INTERRUPTED, finished=now, error="cancelled")
     ended = [(row, cancelled) for row in rows if row.pk in taken_back]
     rows = [row for row in rows if row.pk not in taken_back]
-    returned = {}
-    for row in rows:
-        if not row.unique_hash:
-            returned[row.pk] = (row.pk, States.QUEUED.value, None, row.lane)
+    state, due = States.QUEUED.value, {}
+    if pause_seconds:
+        state = States.SLEEPING.value
+        due = {"due": adapt(connection, now + timedelta(seconds=pause_seconds))}
+    columns = ("state", "started", "lane", *due)
+    returned = {
+        row.pk: (row.pk, state, None, row.lane, *due.values())
+        for row in rows
+        if not row.unique_hash
+    }
     ids: set[int] = set()
     if returned:
         ids.update(
             dialect_of(connection).update_rows(
-                connection, ("state", "started", "lane"), list(returned.values()), worker_id
+                connection, columns, list(returned.values()), worker_id
             )
         )
     if ids:
@@ -99,11 +112,14 @@ def hand_back(connection: Any, rows: Sequence[Claimed], worker_id: int, now: dat
             cursor.execute(
                 f"UPDATE {TABLE} SET worker_id = NULL WHERE id IN ({marks})", sorted(ids)
             )
-    ended += [
-        (row, Outcome(States.INTERRUPTED, finished=now, error="handed back", replaced=True))
-        for row in rows
-        if row.unique_hash
-    ]
+    replaced = Outcome(
+        States.INTERRUPTED,
+        finished=now,
+        error="handed back",
+        replaced=True,
+        pause_seconds=pause_seconds,
+    )
+    ended += [(row, replaced) for row in rows if row.unique_hash]
     return ids | (_write(connection, ended, worker_id, now) if ended else set())
 
 
