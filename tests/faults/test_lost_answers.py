@@ -62,8 +62,10 @@ class LostAnswerTests(TransactionTestCase):
         self.member.step()
         self.faults.commits = [(LOST_AFTER, 0)]
 
-        self.run_until_idle()
+        with self.assertLogs("toosimpleq") as logs:
+            self.run_until_idle()
 
+        self.assertNotIn("dropped", " ".join(logs.output))
         self.assertEqual(self.faults.commits, [])
         self.assertEqual(states(), ["FAILED", "SLEEPING"])
         self.assertFalse(self.member.worker.hands.busy)

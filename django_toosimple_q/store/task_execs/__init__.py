@@ -13,7 +13,7 @@ from django_toosimple_q.store.task_execs.claim import (
     wake,
 )
 from django_toosimple_q.store.task_execs.enqueue import enqueue, enqueue_many, requeue
-from django_toosimple_q.store.task_execs.finish import finish, hand_back, turn_over
+from django_toosimple_q.store.task_execs.finish import finish, hand_back, stored, turn_over
 from django_toosimple_q.store.task_execs.prune import (
     count_expired,
     delete,
@@ -51,6 +51,7 @@ __all__ = [
     "revive",
     "run_atomically",
     "settle",
+    "stored",
     "turn_over",
     "wake",
 ]

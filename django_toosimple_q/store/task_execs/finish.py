@@ -13,7 +13,7 @@ from django_toosimple_q.models import TaskExec
 from django_toosimple_q.notify import announce, announce_done, sender
 from django_toosimple_q.store.dialect import dialect_of
 from django_toosimple_q.store.dialect.base import TABLE, Place
-from django_toosimple_q.store.step import adapt, queue_connection, step
+from django_toosimple_q.store.step import adapt, queue_connection, statement, step
 from django_toosimple_q.store.task_execs.cancel import cancelled_rows
 from django_toosimple_q.store.task_execs.claim import Claimant, claim, claim_rows
 from django_toosimple_q.store.task_execs.enqueue import _insert, successor
@@ -68,6 +68,19 @@ def turn_over(
         if not dialect_of(queue_connection()).is_data_error(error):
             raise
     return finish(finished, claimant.worker_id, now), []
+
+
+@statement
+def stored(connection: Any, finished: Sequence[Finished], worker_id: int) -> set[int]:
+    """Return the ids of rows that have these very outcomes from this worker already."""
+    ids = [claimed.pk for claimed, _ in finished]
+    rows = TaskExec.objects.using(connection.alias).filter(pk__in=ids, worker=worker_id)
+    ends = {pk: end for pk, *end in rows.values_list("pk", "state", "finished")}
+    return {
+        claimed.pk
+        for claimed, outcome in finished
+        if ends.get(claimed.pk) == [outcome.state, outcome.finished]
+    }
 
 
 @step
