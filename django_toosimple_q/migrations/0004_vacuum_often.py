@@ -1,7 +1,7 @@
 """Set up the tables as their database needs it.
 
 PostgreSQL vacuums the task table before its dead rows are felt; MariaDB and MySQL tell "Mail" from
-"mail".
+"mail", queues and schedules alike.
 """
 
 from typing import Any

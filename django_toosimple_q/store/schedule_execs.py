@@ -40,10 +40,6 @@ def sync(
         ],
         ignore_conflicts=True,
     )
-    found = rows.filter(name__in=names).values_list("name", flat=True)
-    for name in set(names).difference(found):
-        # MariaDB compares without regard to case: the row there is takes the name of the code.
-        rows.filter(name=name).update(name=name)
     rows.filter(name__in=names, state=States.INVALID).update(state=States.ACTIVE)
     active = rows.filter(state=States.ACTIVE)
     gone = list(active.exclude(name__in=registered).values_list("name", flat=True))

@@ -1,12 +1,20 @@
-"""What several processes do at once: each row runs once, each occurrence is queued once."""
+"""What several processes do at once: each row runs once, each occurrence is queued once.
+
+TOOSIMPLEQ_CALLERS and TOOSIMPLEQ_ROUNDS say how many processes queue the same call (4), and how
+often each does (15).
+"""
 
 import itertools
+import os
 import signal
 
 from django_toosimple_q.models import ScheduleExec, TaskExec
 from tests.acceptance.processes import ProcessTests, call_in_process
 from tests.app.tasks import ledger, second, sleep
 from tests.support import wait_for
+
+CALLERS = int(os.environ.get("TOOSIMPLEQ_CALLERS") or 4)
+ROUNDS = int(os.environ.get("TOOSIMPLEQ_ROUNDS") or 15)
 
 
 class RaceTests(ProcessTests):
@@ -23,18 +31,20 @@ class RaceTests(ProcessTests):
 
     def test_one_unique_call_waits_and_each_caller_is_followed_by_a_run(self):
         self.worker("--no_schedules")
-        callers = [call_in_process(f"queue_unique(15, {self.ledger!r})") for _ in range(4)]
+        call = f"queue_unique({ROUNDS}, {self.ledger!r})"
+        callers = [call_in_process(call) for _ in range(CALLERS)]
 
         waiting = 0
         while any(caller.poll() is None for caller in callers):
             rows = TaskExec.objects.filter(task_name="app.unique", state__in=["QUEUED", "SLEEPING"])
             waiting = max(waiting, rows.count())
 
-        self.assertEqual([caller.returncode for caller in callers], [0] * 4)
+        self.assertEqual([caller.returncode for caller in callers], [0] * CALLERS)
         self.wait_until_drained()
         self.assertLessEqual(waiting, 1)
         # The last run began after the last caller's commit, so it saw what all of them wrote.
-        self.assertEqual(max(int(line.split()[1]) for line in self.lines()), 60)
+        seen = max(int(line.split()[1]) for line in self.lines())
+        self.assertEqual(seen, CALLERS * ROUNDS)
 
     def test_an_occurrence_is_queued_once_however_many_schedulers_race(self):
         workers = [self.worker("--queue=seconds") for _ in range(4)]

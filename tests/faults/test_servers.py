@@ -30,7 +30,7 @@ TIMEOUT_SECONDS = 2
 class CrashTests(PrivateServerTests):
     def test_crash_restarts_under_load_lose_nothing_and_nobody(self):
         options = ("--no_schedules", f"--timeout={TIMEOUT_SECONDS}")
-        workers = [self.worker(*options), self.worker(*options, "--threads=3")]
+        workers = [self.worker(*options, f"--threads={threads}") for threads in (1, 1, 2, 3)]
         running = [sleep.queue(8, self.ledger, f"long-{n}") for n in range(3)]
         wait_for(lambda: sum(line.startswith("began long") for line in self.lines()) == 3)
         queued = []
@@ -46,7 +46,7 @@ class CrashTests(PrivateServerTests):
 
         self.wait_until_drained(60)
         rows = TaskExec.objects.all()
-        self.assertEqual([worker.process.poll() for worker in workers], [None, None])
+        self.assertEqual([worker.process.poll() for worker in workers], [None] * 4)
         self.assertEqual(set(rows.values_list("state", flat=True)), {"SUCCEEDED"})
         self.assertEqual(rows.filter(root_id=None).count(), rows.count(), "nothing was replaced")
         for row in running:

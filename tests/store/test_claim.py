@@ -81,6 +81,15 @@ class ClaimTests(TestCase):
         self.assertEqual(names(claim(self.me, queues=["mail"])), ["b"])
         self.assertEqual(names(claim(self.me, queues=["Mail"])), ["a"])
 
+    def test_a_row_that_bulk_create_left_without_a_queue_is_found(self):
+        TaskExec.objects.bulk_create([TaskExec(task_name="a", due=NOW)])
+        self.waiting("b", queue="z")
+
+        places = task_execs.look(NOW).places
+
+        self.assertEqual([place.queue for place in places], ["", "z"])
+        self.assertEqual(names(claim(self.me, queues=[""])), ["a"])
+
     def test_skipped_names_are_left(self):
         self.waiting("a")
         self.waiting("b")

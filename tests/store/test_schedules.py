@@ -52,6 +52,15 @@ class ScheduleStoreTests(TestCase):
 
         self.assertEqual(self.row().state, "ACTIVE")
 
+    def test_two_whose_names_differ_in_case_have_a_row_each(self):
+        for name in ("Report", "report"):
+            self.schedule(name)
+
+        self.sync()
+
+        names = ScheduleExec.objects.filter(state="ACTIVE").values_list("name", flat=True)
+        self.assertEqual(sorted(names), ["Report", "report"])
+
     def test_advancing_moves_the_row_and_queues_each_occurrence(self):
         schedule = self.schedule(args=[1], datetime_kwarg="at")
         self.sync(ago(hours=2))

@@ -11,6 +11,7 @@ TABLE = "toosimpleq_taskexec"
 WORKERS = "toosimpleq_workerstatus"
 QUEUES = "toosimpleq_queuestatus"
 LANES = "toosimpleq_lane"
+SCHEDULES = "toosimpleq_scheduleexec"
 
 # In the words of the index of ended rows: SQLite reads it for no others.
 ENDED = "state IN ('SUCCEEDED', 'INTERRUPTED', 'FAILED', 'INVALID')"
@@ -103,11 +104,11 @@ class Dialect:
 
         One probe of an index for each place, however many rows wait there.
         """
-        # All queue names are beyond ""; without a condition SQLite would not read the index.
+        # Without a condition SQLite would not read the index. "" is what bulk_create() leaves.
         start, lane, queue = (
             f"SELECT * FROM (SELECT queue, lane FROM {TABLE}{self.claim_hint}"
             f" WHERE state = 'QUEUED' AND {beyond} ORDER BY queue, lane LIMIT 1) AS first"
-            for beyond in ("queue > ''", "queue = %s AND lane > %s", "queue > %s")
+            for beyond in ("queue >= ''", "queue = %s AND lane > %s", "queue > %s")
         )
         places: list[Place] = []
         with connection.cursor() as cursor:

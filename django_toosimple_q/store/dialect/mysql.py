@@ -11,6 +11,7 @@ from django_toosimple_q.store.dialect.base import (
     ALIVE,
     LANES,
     QUEUES,
+    SCHEDULES,
     TABLE,
     Dialect,
     Pick,
@@ -28,13 +29,15 @@ FRAME_BYTES = 200_000
 
 class MySQL(Dialect):
     family = "mysql"
-    # Else "Mail" and "mail" are one to the index, and a worker of one queue claims from the other.
+    # Else "Mail" and "mail" are one to the index: a worker of one queue claims from the other, and
+    # of two schedules only one has a row.
     table_settings = (
         f"ALTER TABLE {TABLE}"
         " MODIFY queue varchar(255) COLLATE utf8mb4_bin NOT NULL DEFAULT 'default',"
         " MODIFY lane varchar(255) COLLATE utf8mb4_bin NOT NULL DEFAULT ''",
         f"ALTER TABLE {QUEUES} MODIFY name varchar(255) COLLATE utf8mb4_bin NOT NULL",
         f"ALTER TABLE {LANES} MODIFY name varchar(255) COLLATE utf8mb4_bin NOT NULL",
+        f"ALTER TABLE {SCHEDULES} MODIFY name varchar(255) COLLATE utf8mb4_bin NOT NULL",
     )
     skip_locked = " FOR UPDATE SKIP LOCKED"
     claim_hint = " FORCE INDEX (toosimpleq_claim)"
