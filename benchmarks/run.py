@@ -6,6 +6,7 @@ examples:
   python benchmarks/run.py --only drain,latency
   python benchmarks/run.py --only drain --peers ours tasks-db raw --rounds 5
   python benchmarks/run.py --from benchmarks/results/full.json --docs
+  python benchmarks/run.py --from full.json another.json   what another run says of the goals, too
 
 parts: drain, sqlite, processes, enqueue, latency, cron, growth, snapshot, memory, idle, hotspots.
 
@@ -41,8 +42,8 @@ def main() -> None:
     options = parse()
     # Told to end, it cleans up, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if options.source is not None:
-        publish(read(options.source), docs=options.docs, source=options.source)
+    if options.sources:
+        publish(*map(read, options.sources), docs=options.docs)
         return
     with environments.alone(), tempfile.TemporaryDirectory() as folder:
         try:
@@ -50,6 +51,7 @@ def main() -> None:
         except KeyboardInterrupt:
             sys.exit("stopped; nothing is left behind.")
     whole = not options.quick and options.only == options.known
+    keep(results)
     publish(results, docs=options.docs or whole)
     if results["left_out"]:
         sys.exit(1)
@@ -95,14 +97,19 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
-def publish(results: dict[str, Any], *, docs: bool, source: Path | None = None) -> None:
-    """Write figures (unless they came from a file), page and plots, and print where they are."""
+def keep(results: dict[str, Any]) -> None:
+    """Write the figures of a run into a file of their own."""
+    from harness import report
+
+    report.write(RESULTS / f"{results['name']}.json", results)
+
+
+def publish(results: dict[str, Any], *others: dict[str, Any], docs: bool) -> None:
+    """Write page and plots, and print where they are."""
     from harness import plots, report
 
-    page = report.render(results)
+    page = report.render(results, *others)
     RESULTS.mkdir(exist_ok=True)
-    if source is None:
-        report.write(RESULTS / f"{results['name']}.json", results)
     for folder in [RESULTS, *([DOCS] if docs else [])]:
         plots.draw(results["parts"], folder)
         (folder / "benchmarks.md").write_text(page)
@@ -145,7 +152,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--peers", nargs="+", metavar="QUEUE", help="which queues to drain (all that can)"
     )
     parser.add_argument(
-        "--from", dest="source", type=Path, metavar="FILE", help="render these results"
+        "--from",
+        dest="sources",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="render these results; of further files, their goals",
     )
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md in any case")
     parser.add_argument(

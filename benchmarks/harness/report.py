@@ -71,8 +71,8 @@ SHORT = {
 }
 
 
-def render(results: Results) -> str:
-    """Return the page, in Markdown."""
+def render(results: Results, *others: Results) -> str:
+    """Return the page of a run, in Markdown, with what other runs say of the goals."""
     parts = results["parts"]
     blocks = [
         "# Benchmarks",
@@ -81,7 +81,7 @@ def render(results: Results) -> str:
         "refused. How it is measured: [benchmarks/README.md](../benchmarks/README.md).",
         SHORT[results["extent"]],
         "## Goals",
-        goals(parts),
+        goals(results, *others),
         left_out(results["left_out"]),
     ]
     for part, heading, text, plot in SECTIONS:
@@ -96,15 +96,30 @@ def render(results: Results) -> str:
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def goals(parts: dict[str, Any]) -> str:
+def goals(*runs: Results) -> str:
     """Return the table of goals; one whose part was not measured says so."""
     rows = []
     for goal in GOALS:
-        verdict = goal.read(parts)
-        shown = verdict.shown if verdict else "not measured"
-        reached = ("yes" if verdict.reached else "**no**") if verdict else ""
-        rows.append([goal.what, goal.wanted, shown, reached])
-    return table(["what", "goal", "measured", "reached"], rows, numbers_from=4)
+        cells = []
+        for run in runs:
+            verdict = goal.read(run["parts"])
+            shown = verdict.shown if verdict else "not measured"
+            reached = ("yes" if verdict.reached else "**no**") if verdict else ""
+            cells += [shown, reached]
+        rows.append([goal.what, goal.wanted, *cells])
+    headings = ["measured", "reached"]
+    for _ in runs[1:]:
+        headings += ["another run", "reached"]
+    blocks = [table(["what", "goal", *headings], rows, numbers_from=len(headings) + 2)]
+    blocks += [f"The other run: {whereabouts(run)}." for run in runs[1:]]
+    return "\n\n".join(blocks)
+
+
+def whereabouts(run: Results) -> str:
+    """Return what a run measured, and on what machine."""
+    ours = run["environments"].get("ours", {"queue": "other queues only"})
+    machine = run["machine"]
+    return f"{ours['queue']}, on {machine['cores']} cores of {machine['processor']}"
 
 
 def left_out(problems: dict[str, str]) -> str:

@@ -45,6 +45,19 @@ class PageTests(TestCase):
             row(report.render(results), goal.what)[2:], ["p50 51.0 ms, p99 51.0 ms", "**no**"]
         )
 
+    def test_what_another_run_says_of_a_goal_stands_beside_it(self):
+        results, other = sample(), sample()
+        other["parts"]["cron"]["late_milliseconds"] = [51.0] * 50
+        other["machine"]["processor"] = "Another"
+        goal = next(goal for goal in GOALS if "cron" in goal.what)
+
+        page = report.render(results, other)
+
+        cells = row(page, goal.what)
+        self.assertEqual(cells[:4], row(report.render(results), goal.what))
+        self.assertEqual(cells[4:], ["p50 51.0 ms, p99 51.0 ms", "**no**"])
+        self.assertRegex(page, "The other run: this repository, .* on [0-9]+ cores of Another")
+
     def test_ratios_are_taken_within_a_round(self):
         results = sample()
         goal = next(goal for goal in GOALS if "raw psycopg" in goal.what)
