@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 
 from django_toosimple_q.models import ScheduleExec, TaskExec
 from tests.app.models import Effect
@@ -21,6 +22,7 @@ def broken(world: World) -> list[str]:
         *_wrong_ends(rows),
         *_doubled(world, rows),
         *_unique_runs(world),
+        *_too_many_at_once(rows),
         *_occurrences(world, rows),
         *_history(world, rows),
     ]
@@ -29,7 +31,8 @@ def broken(world: World) -> list[str]:
 def _stuck(rows: dict[int, TaskExec]) -> Iterator[str]:
     for row in rows.values():
         if row.task_name == FOREIGN:
-            if (row.state, row.worker_id) != (States.QUEUED, None):
+            # Unless one that had claimed it was killed: then the one that follows is.
+            if (row.state, row.worker_id) != (States.QUEUED, None) and not row.replaced_by_id:
                 yield f"{row.pk} is not left to the worker that knows it: {row.state}"
         elif row.state in States.todo():
             yield f"{row.pk} {row.task_name} is {row.state}"
@@ -91,6 +94,14 @@ def _unique_runs(world: World) -> Iterator[str]:
     for key, queued in world.queued_at.items():
         if world.ran_at[key] < queued:
             yield f"{key} did not run after it was queued"
+
+
+def _too_many_at_once(rows: dict[int, TaskExec]) -> Iterator[str]:
+    limited = [row for row in rows.values() if row.task_name == "limited" and row.started]
+    limited.sort(key=lambda row: row.started)
+    for earlier, later in pairwise(limited):
+        if later.started < earlier.finished:
+            yield f"{later.pk} of a limited task began while {earlier.pk} ran"
 
 
 def _occurrences(world: World, rows: dict[int, TaskExec]) -> Iterator[str]:

@@ -5,6 +5,7 @@ TOOSIMPLEQ_FAULT_SEEDS says how many (60); TOOSIMPLEQ_FAULT_SEED runs one alone.
 
 import logging
 import os
+from collections import Counter
 
 from django.db import connection
 from django.test import TransactionTestCase
@@ -16,6 +17,7 @@ from tests.faults.invariants import broken
 from tests.faults.sessions import opened_with
 from tests.faults.world import World
 
+States = TaskExec.States
 ALONE = os.environ.get("TOOSIMPLEQ_FAULT_SEED")
 COUNT = int(os.environ.get("TOOSIMPLEQ_FAULT_SEEDS") or 60)
 SEEDS = [int(ALONE)] if ALONE else range(COUNT)
@@ -37,6 +39,7 @@ class FaultTests(TransactionTestCase):
         self.enterContext(opened_with(HASTE[connection.vendor]))
 
     def test_whatever_the_database_does_the_invariants_hold(self):
+        happened = Counter()
         for seed in SEEDS:
             with self.subTest(seed=seed), isolated_registries():
                 self.empty()
@@ -45,6 +48,11 @@ class FaultTests(TransactionTestCase):
                 world.calm()
 
                 self.assertEqual(broken(world), [], dict(world.faults.happened))
+                states = TaskExec.objects.values_list("state", flat=True)
+                happened += world.happened + Counter(states)
+        if not ALONE:
+            for what in ("killed with rows in hand", "settled", "requeued", States.INTERRUPTED):
+                self.assertGreater(happened[what], COUNT // 10, happened)
 
     def empty(self):
         connection.close()

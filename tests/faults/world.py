@@ -7,11 +7,12 @@ from datetime import timedelta
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
+from django_toosimple_q import queues
 from django_toosimple_q.decorators import schedule_task
 from django_toosimple_q.execution import current_task_exec
 from django_toosimple_q.models import TaskExec, WorkerStatus
 from django_toosimple_q.registry import schedules_registry
-from django_toosimple_q.store import schedule_execs
+from django_toosimple_q.store import schedule_execs, task_execs
 from django_toosimple_q.store.step import is_lost
 from django_toosimple_q.worker.deadline import Slot
 from django_toosimple_q.worker.options import WorkerOptions
@@ -24,8 +25,9 @@ States = TaskExec.States
 UNKNOWN, FOREIGN = "unknown", "foreign"
 # No process has this id.
 NOBODY = 2**31 - 1
-STEPS = 30
+STEPS = 60
 SHARE = 0.06
+ENTER_IN_PEACE = 0.7
 MISSED_OCCURRENCES = 30
 LOST = (OperationalError, InterfaceError)
 
@@ -87,7 +89,9 @@ class World:
         # When the schedule's occurrences began to be missed.
         self.missed = timezone.now() - timedelta(seconds=MISSED_OCCURRENCES)
         self._define()
-        self.members = [self._new_member() for _ in range(2)]
+        # What came about, besides faults: a test that none of it happens in proves nothing.
+        self.happened: Counter[str] = Counter()
+        self.members: list[Member] = []
 
     # What there is to run
 
@@ -98,6 +102,7 @@ class World:
             "held": make_task("held", lambda key: self._plain(key), on_interruption="hold"),
             "atomic": make_task("atomic", lambda key: self._atomic(key), atomic=True, retries=5),
             "unique": make_task("unique", lambda key: self._unique(key), unique=True),
+            "limited": make_task("limited", lambda key: self._plain(key), max_running=1),
             "second": make_task("second", lambda at: self._plain(str(at)), queue="seconds"),
         }
         schedule_task(cron="* * * * * *", name="seconds", catch_up=True, datetime_kwarg="at")(
@@ -125,12 +130,16 @@ class World:
     def blow(self) -> None:
         """Let things happen at random, faults among them."""
         self._make_history()
-        actions = [self._call] * 8 + [self._step] * 8 + [self._beat] * 4
+        self.members = [self._new_member() for _ in range(2)]
+        actions = [self._call] * 8 + [self._step] * 12 + [self._beat] * 4
         actions += [
             self._write_strange,
             self._roll_back,
             self._cancel,
+            self._requeue,
+            self._close_or_open_queue,
             self._kill,
+            self._kill_in_sight,
             self._pause,
             self._go_on,
         ]
@@ -142,6 +151,7 @@ class World:
     def calm(self) -> None:
         """Let the survivors drain what is left, without faults."""
         connection.close()
+        queues.resume("default")
         for member in self.members:
             self._resume(member)
         wait_for(self._drained, timeout=20, every=0)
@@ -171,7 +181,7 @@ class World:
             self.old.append(row.pk)
 
     def _call(self) -> None:
-        kind = self.random.choice(["plain", "failing", "held", "atomic", "unique"])
+        kind = self.random.choice(["plain", "failing", "held", "atomic", "unique", "limited"])
         key = f"{kind}-{self.random.randrange(3) if kind == 'unique' else self.steps}"
         count = 1 if kind == "unique" else self.random.choice([1, 1, 3])
         try:
@@ -218,11 +228,44 @@ class World:
     def _beat(self) -> None:
         self._awake().beat()
 
-    def _kill(self) -> None:
+    def _requeue(self) -> None:
+        """Let a person queue a call again that has ended, whichever way."""
+        mine = TaskExec.objects.filter(pk__in=self.acknowledged, state__in=States.done())
+        try:
+            row = mine.order_by("pk").first()
+            if row:
+                task_execs.requeue(row, timezone.now())
+        except LOST:
+            connection.close()
+        else:
+            self.happened["requeued"] += bool(row)
+
+    def _close_or_open_queue(self) -> None:
+        try:
+            self.random.choice([queues.pause, queues.resume])("default")
+        except LOST:
+            connection.close()
+
+    def _kill(self) -> Member:
         """Let a worker vanish with all it has in hand."""
         victim = self.random.choice(self.members)
+        self.happened["killed with rows in hand"] += victim.worker.hands.busy
         self._vanish(victim)
         self.members[self.members.index(victim)] = self._new_member()
+        return victim
+
+    def _kill_in_sight(self) -> None:
+        """Let a worker vanish whose supervisor sees it, and settles what it held."""
+        victim = self._kill()
+        hands = victim.worker.hands
+        ended = [claimed.pk for claimed, _ in hands.finished]
+        if victim.entered:
+            try:
+                task_execs.settle(hands.claimant, [], ended, "exit code -9", timezone.now())
+            except LOST:
+                connection.close()
+            else:
+                self.happened["settled"] += bool(ended)
 
     def _pause(self) -> None:
         """Let a worker stand still so long that it counts as dead."""
@@ -253,4 +296,9 @@ class World:
     def _new_member(self) -> Member:
         self.labels += 1
         # Given labels and default ones take different ways in.
-        return Member(f"w{self.labels}" if self.labels % 2 else "worker-{pid}")
+        member = Member(f"w{self.labels}" if self.labels % 2 else "worker-{pid}")
+        if self.random.random() < ENTER_IN_PEACE:
+            # The way in is long: among faults few would ever come to work.
+            with self.faults.waiting():
+                member.step()
+        return member
