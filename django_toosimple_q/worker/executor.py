@@ -114,14 +114,17 @@ def call(task: Task[Any, Any], claimed: Claimed, args: list[Any], kwargs: dict[s
 
 
 def store_result(task: Task[Any, Any], value: Any) -> tuple[str | None, str | None]:
-    """Return the sealed result and its preview. Raises `Unstorable`."""
+    """Return the sealed result and its preview. Raises `Unstorable`.
+
+    Packing is a part of the task: what cuts that off cuts this off, and is not the result's fault.
+    """
     if value is None:
         return None, None
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     try:
         sealed = payload.seal(value, "result", task.name)
         preview = clean(str(value))
-    except TaskInterrupted:
+    except (TaskInterrupted, TaskTimeout):
         raise
     except BaseException as error:  # user code: __reduce__ and __str__ of the result
         raise Unstorable(

@@ -1,6 +1,7 @@
 import asyncio
 import sys
 import threading
+import time
 from datetime import timedelta
 
 from django.test import SimpleTestCase, override_settings
@@ -36,6 +37,12 @@ def claimed(name="t", args=(), kwargs=None, **fields):
         **fields,
     }
     return Claimed(**values)
+
+
+class SlowToPack:
+    def __reduce__(self):
+        time.sleep(30)
+        return SlowToPack, ()
 
 
 class ExecutorTests(SimpleTestCase):
@@ -233,8 +240,6 @@ class ExecutorTests(SimpleTestCase):
         self.assertIn("expired", outcome.error)
 
     def test_a_task_over_its_timeout_is_stopped(self):
-        import time
-
         def sleep():
             time.sleep(30)
 
@@ -245,6 +250,16 @@ class ExecutorTests(SimpleTestCase):
 
         self.assertEqual((outcome.state, outcome.next_attempt), ("FAILED", (0, 0, 0)))
         self.assertIn("TaskTimeout: the task ran over its timeout of 0.05 s", outcome.error)
+
+    def test_so_is_one_whose_result_takes_too_long_to_pack(self):
+        make_task(func=SlowToPack)
+        slot = MainThreadSlot()
+        with slot.installed():
+            outcome = execute(claimed(timeout=0.05, retries=1), lambda: NOW, slot)
+
+        self.assertEqual((outcome.state, outcome.next_attempt), ("FAILED", (0, 0, 0)))
+        self.assertTrue(outcome.timed_out)
+        self.assertNotIn("cannot be stored", outcome.error)
 
 
 def forged():
