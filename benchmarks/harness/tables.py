@@ -7,6 +7,7 @@ from typing import Any
 from harness.figures import Found, percentile, ratio
 
 Parts = dict[str, Any]
+TITLES = {"postgresql": "PostgreSQL", "mariadb": "MariaDB", "sqlite": "SQLite"}
 NOTES = {
     "ours-atomic": "`atomic=True`: effects and outcome in one commit, task by task",
     "dj-queue": "one thread; -3-threads is its default",
@@ -77,14 +78,13 @@ def processes(parts: Parts) -> str:
 
 def enqueue(parts: Parts) -> str:
     found = parts["enqueue"]
-    titles = {"postgresql": "PostgreSQL", "mariadb": "MariaDB", "sqlite": "SQLite"}
     header = [
         *("", "`queue()`/s", "`create`/s", "`queue()` ÷ `create`"),
         *(f"`queue_many` of {found['at_once']:,}, calls/s", "`queue_many` ÷ `queue()`"),
     ]
     rows = [
         [
-            titles[kind],
+            TITLES[kind],
             spread(one["queue"]),
             spread(one["create"]),
             f"{statistics.median(one['queue_to_create']):.2f}",
@@ -167,10 +167,11 @@ def idle(parts: Parts) -> str:
 
 
 def hotspots(parts: Parts) -> str:
-    found = parts["hotspots"]
-    header = [f"{found['samples']:,} samples, {found['drained']:,.0f} tasks/s", "share of the time"]
-    places = [[name, f"{share:.1%}"] for name, share in found["places"].items()]
-    functions = [[f"`{name}`", f"{share:.1%}"] for name, share in found["functions"].items()]
-    return "\n\n".join(
-        [table(header, places), table(["innermost Python function", "share"], functions)]
-    )
+    blocks = []
+    for kind, found in parts["hotspots"].items():
+        header = f"{TITLES[kind]}: {found['samples']:,} samples, {found['drained']:,.0f} tasks/s"
+        places = [[name, f"{share:.1%}"] for name, share in found["places"].items()]
+        functions = [[f"`{name}`", f"{share:.1%}"] for name, share in found["functions"].items()]
+        blocks.append(table([header, "share of the time"], places))
+        blocks.append(table(["innermost Python function", "share"], functions))
+    return "\n\n".join(blocks)

@@ -25,6 +25,7 @@ PLACES = (
     ("/django_toosimple_q/notify/", "waiting for hints"),
     ("/django_toosimple_q/", "the rest of this package"),
     ("/psycopg", "psycopg: sending, receiving, converting"),
+    ("/backends/sqlite3/", "SQLite: its statements and commits"),
     ("/django/db/", "Django's database layer"),
     ("/django/", "the rest of Django"),
 )
@@ -32,14 +33,19 @@ MOST_FUNCTIONS = 12
 
 
 def measure(bench: Bench) -> dict[str, Any]:
+    """Return where the time goes, by the kind of database."""
+    return {kind: sampled(bench, kind) for kind in ("postgresql", "sqlite")}
+
+
+def sampled(bench: Bench, kind: str) -> dict[str, Any]:
     """Return the shares of the time by place, and of the functions that take most of it."""
     count = bench.extent.sampled_tasks
-    samples_file = bench.folder / "samples.json"
+    samples_file = bench.folder / f"samples-{kind}.json"
     worker = ("-m", "peers.ours.sampled", str(samples_file), "worker", "-v0")
-    site = bench.site(replace(CONTESTANTS["ours"], worker=worker), "postgresql")
-    bench.tell(f"hotspots: {count:,} tasks under a sampler")
+    site = bench.site(replace(CONTESTANTS["ours"], worker=worker), kind)
+    bench.tell(f"hotspots: {count:,} tasks on {kind} under a sampler")
     site.ask("fill", 0, count)
-    bench.server("postgresql").settle()
+    bench.server(kind).settle()
     drained = site.drain(count)
     samples = json.loads(samples_file.read_text())
     stacks, waiting = within(site.records(), samples)
@@ -51,7 +57,7 @@ def measure(bench: Bench) -> dict[str, Any]:
         "drained": drained.rate,
         "samples": len(stacks),
         "places": {
-            "waiting, nearly all for PostgreSQL": waiting,
+            "waiting, nearly all for the database": waiting,
             **{name: times * busy for name, times in places.most_common()},
         },
         "functions": {name: times * busy for name, times in functions.most_common(MOST_FUNCTIONS)},
