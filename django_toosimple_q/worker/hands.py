@@ -136,7 +136,7 @@ class Hands:
             with self.books:
                 self._handed_in(finished)
                 self.ready.extend(claimed)
-        self._look_after([one for one in finished if one[0].pk not in kept])
+        self._tell_refused([one for one in finished if one[0].pk not in kept])
         return len(finished), len(claimed)
 
     def flush(self, now: datetime) -> int:
@@ -148,7 +148,7 @@ class Hands:
             kept = task_execs.finish(finished, self.me.pk, now)
             with self.books:
                 self._handed_in(finished)
-        self._look_after([one for one in finished if one[0].pk not in kept])
+        self._tell_refused([one for one in finished if one[0].pk not in kept])
         return len(finished)
 
     def hand_back(
@@ -247,7 +247,7 @@ class Hands:
         mine = {row.pk for row in task_execs.owned(self.me.pk)} if running else set()
         return [pk for pk in running if pk not in mine]
 
-    def _look_after(self, refused: Sequence[Finished]) -> None:
+    def _tell_refused(self, refused: Sequence[Finished]) -> None:
         """Tell of outcomes that were dropped, but not of those that an unanswered commit stored."""
         if refused:
             stored = task_execs.stored(refused, self.me.pk)
