@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField(
             model_name="taskexec",
-            name="alone",
+            name="exclusive",
             field=models.BooleanField(db_default=False, default=False, editable=False),
         ),
         migrations.AddField(
@@ -34,9 +34,25 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="taskexec",
-            name="deaths",
+            name="crash_count",
             field=models.IntegerField(
-                db_default=0, default=0, help_text="How many workers died while running it."
+                db_default=0, default=0, help_text="How many workers crashed while running it."
+            ),
+        ),
+        migrations.AddField(
+            model_name="taskexec",
+            name="error_message",
+            field=models.TextField(blank=True, db_default="", default=""),
+        ),
+        migrations.AddField(
+            model_name="taskexec",
+            name="error_type",
+            field=models.CharField(
+                blank=True,
+                db_default="",
+                default="",
+                help_text="The dotted name of the exception class.",
+                max_length=255,
             ),
         ),
         migrations.AddField(
@@ -51,7 +67,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="taskexec",
-            name="lane",
+            name="concurrency_key",
             field=models.CharField(db_default="", default="", editable=False, max_length=255),
         ),
         migrations.AddField(
@@ -114,7 +130,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="workerstatus",
-            name="place",
+            name="host_id",
             field=models.CharField(db_default="", default="", editable=False, max_length=512),
         ),
         migrations.AddField(
@@ -127,11 +143,28 @@ class Migration(migrations.Migration):
             name="tasks",
             field=models.JSONField(blank=True, help_text="Names of tasks it knows.", null=True),
         ),
+        migrations.AddField(
+            model_name="scheduleexec",
+            name="error",
+            field=models.TextField(
+                blank=True,
+                db_default="",
+                default="",
+                help_text="Why its calls cannot be queued.",
+            ),
+        ),
+        migrations.AddField(
+            model_name="scheduleexec",
+            name="failed",
+            field=models.DateTimeField(
+                blank=True, help_text="When they last could not be queued.", null=True
+            ),
+        ),
         migrations.AlterField(
             model_name="scheduleexec",
             name="state",
             field=models.CharField(
-                choices=[("ACTIVE", "Active"), ("INVALID", "Invalid")],
+                choices=[("ACTIVE", "Active"), ("BROKEN", "Broken"), ("INVALID", "Invalid")],
                 default="ACTIVE",
                 max_length=32,
             ),
@@ -229,7 +262,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="taskexec",
             index=django_toosimple_q.indexes.StateIndex(
-                *("queue", "lane", "-priority", "due", "id"),
+                *("queue", "concurrency_key", "-priority", "due", "id"),
                 name="toosimpleq_claim",
                 states=["QUEUED"],
             ),
@@ -283,7 +316,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Lane",
+            name="ConcurrencyKey",
             fields=[
                 ("name", models.CharField(max_length=255, primary_key=True, serialize=False)),
                 ("used_until", models.DateTimeField(null=True)),

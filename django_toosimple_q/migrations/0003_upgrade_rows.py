@@ -4,9 +4,9 @@ from django_toosimple_q.store import upgrade
 
 
 def bring_up_to_date(apps, schema_editor):
-    """Sign the payloads of django-toosimple-q 1.x, and place what still waits."""
+    """Sign the payloads of django-toosimple-q 1.x, and give waiting rows their queue."""
     upgrade.sign_rows(schema_editor.connection)
-    upgrade.place_rows(schema_editor.connection)
+    upgrade.set_queues(schema_editor.connection)
 
 
 class Migration(migrations.Migration):

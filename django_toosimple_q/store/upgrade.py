@@ -1,21 +1,22 @@
-"""Bring rows of django-toosimple-q 1.x up to date, once, from a migration."""
+"""Update rows of django-toosimple-q 1.x, once, from a migration."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from django_toosimple_q import payload
+from django_toosimple_q.databases.base import TABLE
 from django_toosimple_q.registry import tasks_registry
-from django_toosimple_q.store.dialect.base import TABLE
+from django_toosimple_q.store.texts import TASK_NAMES, TASK_QUEUES, holds
 
 BATCH = 500
 FIELDS = ("args", "kwargs", "result")
 
 
 def sign_rows(connection: Any) -> int:
-    """Sign the payloads that are not signed, without loading them; return how many rows.
+    """Sign the unsigned payloads without unpickling them, and return the number of rows.
 
-    They are trusted as they stand: from here on, nobody who can only write to the database gets
-    another one accepted.
+    The payloads are trusted as they are. From here on, write access to the database is not enough
+    to get another one accepted.
     """
     count = 0
     for batch in _batches(connection):
@@ -33,13 +34,18 @@ def sign_rows(connection: Any) -> int:
     return count
 
 
-def place_rows(connection: Any) -> None:
-    """Give waiting rows the queue and the priority of their task; 1.x kept neither in the row."""
+def set_queues(connection: Any) -> None:
+    """Set the queue and priority of waiting rows from their task, since 1.x did not store them."""
     with connection.cursor() as cursor:
         cursor.executemany(
             f"UPDATE {TABLE} SET queue = %s, priority = %s"
             " WHERE task_name = %s AND state IN ('SLEEPING', 'QUEUED')",
-            [(task.queue_name, task.priority, task.name) for task in tasks_registry.values()],
+            [
+                (task.queue_name, task.priority, task.name)
+                for task in tasks_registry.values()
+                if holds(connection, task.name, TASK_NAMES)
+                and holds(connection, task.queue_name, TASK_QUEUES)
+            ],
         )
 
 

@@ -1,74 +1,119 @@
-"""The workers' rows: register, beat, stop, and tell who is dead."""
+"""The rows of workers: register, send heartbeats, stop, and declare dead."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db.models import Q
+from django.db import IntegrityError
+from django.db.models import Max, Q, QuerySet
 
-from django_toosimple_q.models import Lane, QueueStatus, ScheduleExec, TaskExec, WorkerStatus
-from django_toosimple_q.store.dialect import dialect_of
-from django_toosimple_q.store.dialect.base import WORKERS
-from django_toosimple_q.store.step import adapt, statement, step
-from django_toosimple_q.store.task_execs.rescue import Rescue, interrupt_where
+from django_toosimple_q.databases import database_of
+from django_toosimple_q.databases.base import WORKERS
+from django_toosimple_q.exceptions import NotMigrated
+from django_toosimple_q.execution import Claimed
+from django_toosimple_q.models import (
+    BulkRun,
+    ConcurrencyKey,
+    Dismissal,
+    Minute,
+    QueueStatus,
+    ScheduleExec,
+    TaskExec,
+    WorkerStatus,
+)
+from django_toosimple_q.moments import AHEAD, aware
+from django_toosimple_q.store.rescue import Rescue, interrupt_where
+from django_toosimple_q.store.texts import TASK_NAMES, storable, storable_names
+from django_toosimple_q.store.transaction import (
+    adapt,
+    in_autocommit,
+    in_bounded_transaction,
+)
+from django_toosimple_q.text import clean
 
 BATCH_ROUNDS = 1000
+# If no worker has beaten for so long, either none ran or the clock has jumped ahead.
+LONG_SILENCE = timedelta(days=1)
+LABEL_LENGTH = 255
+LENGTHS = {"host": 255, "host_id": 512}
+TABLES = (
+    TaskExec,
+    ScheduleExec,
+    WorkerStatus,
+    QueueStatus,
+    ConcurrencyKey,
+    Minute,
+    Dismissal,
+    BulkRun,
+)
 
 
-class Identity(NamedTuple):
-    """Which process a worker is: a label alone does not tell, every container has a pid 1.
+class ProcessIdentity(NamedTuple):
+    """The process of a worker. A label is not enough, since every container has a pid 1.
 
-    `place` is where the pid counts, or "" where that cannot be told.
+    `host_id` identifies the boot and pid namespace in which `pid` is valid, or is "" if unknown.
     """
 
     incarnation: str
     host: str
     pid: int
-    place: str
+    host_id: str
 
 
-@statement
+@in_autocommit
 def missing_tables(connection: Any) -> list[str]:
-    """Return the tables and columns of the queue that the database does not have."""
+    """Return the tables and columns of the queue that the database lacks."""
     missing = []
     with connection.cursor() as cursor:
         tables = connection.introspection.table_names(cursor)
-        for model in (TaskExec, ScheduleExec, WorkerStatus, QueueStatus, Lane):
+        for model in TABLES:
             table = model._meta.db_table
             if table not in tables:
                 missing.append(f"table {table}")
                 continue
-            found = connection.introspection.get_table_description(cursor, table)
-            has = {column.name for column in found}
+            # Django's description of a table also has types and defaults, which take a while.
+            cursor.execute(f"SELECT * FROM {table} LIMIT 0")
+            has = {column[0] for column in cursor.description}
             wanted = [field.column for field in model._meta.concrete_fields]
             missing += [f"column {table}.{column}" for column in wanted if column not in has]
     return missing
 
 
-@statement
+def require_tables() -> None:
+    """Raise `NotMigrated` where the database lacks any of them."""
+    missing = missing_tables()
+    if missing:
+        more = f" (nor {len(missing) - 1} more)" if missing[1:] else ""
+        raise NotMigrated(f"the database has no {missing[0]}{more}. Run `manage.py migrate` first.")
+
+
+@in_autocommit
 def find(connection: Any, label: str) -> WorkerStatus | None:
-    """Return the row under a label, or None."""
-    return WorkerStatus.objects.using(connection.alias).filter(label=label).first()
+    """Return the row with this label, or None."""
+    rows = WorkerStatus.objects.using(connection.alias)
+    return rows.filter(label=_label(connection, label)).first()
 
 
-@step
+@in_bounded_transaction
 def register(
     connection: Any,
     label: str,
-    identity: Identity,
+    identity: ProcessIdentity,
     settings: Mapping[str, Any],
     now: datetime,
     expected: WorkerStatus | None = None,
 ) -> tuple[WorkerStatus, list[Rescue]] | None:
-    """Enter a worker under its label, and return its row and what it took over.
+    """Register a worker under its label, and return its row and the rows that were rescued.
 
-    `expected` is the row under that label as the caller saw it and found it abandoned; what that
-    incarnation still held is rescued first. None when somebody else was quicker: look again.
+    `expected` is the abandoned row with that label, as the caller read it. The rows that this
+    incarnation still owned are rescued first. Return None if another worker was quicker. The
+    caller must then read the row again.
     """
     rows = WorkerStatus.objects.using(connection.alias)
+    label = _label(connection, label)
     fields = {
-        **settings,
-        **identity._asdict(),
+        **_fitting(connection, settings),
+        **_fitting(connection, identity._asdict()),
         "started": now,
         "last_tick": now,
         "stopped": None,
@@ -76,8 +121,11 @@ def register(
         "exit_log": None,
         "rescued": None,
     }
+    latest = rows.aggregate(Max("last_tick"))["last_tick__max"]
+    if latest is not None and now - aware(latest) > LONG_SILENCE:
+        fields["clock_jumped"] = now
     if expected is None:
-        row, created = rows.get_or_create(label=label, defaults=fields)
+        row, created = _get_or_create(rows, label, fields)
         return (row, []) if created else None
 
     rescued: list[Rescue] = []
@@ -98,13 +146,49 @@ def register(
     return (rows.get(pk=expected.pk), rescued) if mine else None
 
 
-@statement
-def beat(connection: Any, worker_id: int, incarnation: str, now: datetime | None = None) -> bool:
-    """Say that a worker is alive, by the database's clock unless `now` is given.
+def _get_or_create(
+    rows: QuerySet[WorkerStatus], label: str, fields: Mapping[str, Any]
+) -> tuple[WorkerStatus, bool]:
+    """Return the row with a label, and whether it is new.
 
-    False means that it was declared dead, or that its row was deleted.
+    After `flush`, PostgreSQL counts ids from 1 again, and workers that live have put theirs back.
+    Each attempt uses up one id.
     """
-    moment, params = dialect_of(connection).clock(connection)
+    taken = rows.count()
+    while True:
+        try:
+            return rows.get_or_create(label=label, defaults=fields)
+        except IntegrityError:
+            if not taken:
+                raise
+            taken -= 1
+
+
+def _label(connection: Any, label: str) -> str:
+    return storable(connection, clean(label), LABEL_LENGTH)
+
+
+def _fitting(connection: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is to be stored of a worker as the columns hold it, its lists in JSON as well."""
+    fitting = dict(fields)
+    for name, value in fields.items():
+        if name == "tasks":
+            # No row can have another of them.
+            fitting[name] = storable_names(connection, value, TASK_NAMES)
+        elif isinstance(value, str):
+            fitting[name] = storable(connection, clean(value), LENGTHS.get(name))
+        elif isinstance(value, list):
+            fitting[name] = [storable(connection, clean(one)) for one in value]
+    return fitting
+
+
+@in_bounded_transaction
+def beat(connection: Any, worker_id: int, incarnation: str, now: datetime | None = None) -> bool:
+    """Record a heartbeat, by the database's clock unless `now` is given.
+
+    Return False if the worker was declared dead, or if its row was deleted.
+    """
+    moment, params = database_of(connection).clock(connection)
     if now is not None:
         moment, params = "%s", [adapt(connection, now)]
     with connection.cursor() as cursor:
@@ -116,11 +200,11 @@ def beat(connection: Any, worker_id: int, incarnation: str, now: datetime | None
         return bool(cursor.rowcount)
 
 
-@step
-def restore(connection: Any, worker: WorkerStatus, held: Sequence[int], now: datetime) -> bool:
-    """Put the row of a living worker back that somebody deleted, and give it the rows it holds.
+@in_bounded_transaction
+def restore(connection: Any, worker: WorkerStatus, in_flight: Sequence[int], now: datetime) -> bool:
+    """Recreate the deleted row of a living worker, and give it its rows in flight.
 
-    False when its row is there, so that it was declared dead, or when another has its label.
+    Return False if its row exists, so it was declared dead, or if another worker has its label.
     """
     rows = WorkerStatus.objects.using(connection.alias)
     if rows.filter(Q(pk=worker.pk) | Q(label=worker.label)).exists():
@@ -128,11 +212,11 @@ def restore(connection: Any, worker: WorkerStatus, held: Sequence[int], now: dat
     worker.last_tick = now
     worker.save(using=connection.alias, force_insert=True)
     ownerless = TaskExec.objects.using(connection.alias).filter(worker=None, state="PROCESSING")
-    ownerless.filter(pk__in=held).update(worker=worker.pk)
+    ownerless.filter(pk__in=in_flight).update(worker=worker.pk)
     return True
 
 
-@statement
+@in_bounded_transaction
 def stop(
     connection: Any,
     worker_id: int,
@@ -141,51 +225,73 @@ def stop(
     exit_log: str,
     now: datetime,
 ) -> bool:
-    """Write how a worker ended; False when the row is no longer its own."""
+    """Record how a worker ended. Return False if the row no longer belongs to it."""
     mine = Q(pk=worker_id, incarnation=incarnation, stopped=None)
-    fields = {"stopped": now, "exit_code": exit_code, "exit_log": exit_log, "last_tick": now}
+    log = storable(connection, clean(exit_log))
+    fields = {"stopped": now, "exit_code": exit_code, "exit_log": log, "last_tick": now}
     return WorkerStatus.objects.using(connection.alias).filter(mine).update(**fields) == 1
 
 
-@statement
+@in_autocommit
 def clock(connection: Any) -> datetime:
     """Return the time by the database's clock."""
-    dialect = dialect_of(connection)
-    moment, params = dialect.clock(connection)
+    database = database_of(connection)
+    moment, params = database.clock(connection)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {moment}", params)
-        now: datetime = dialect.moment(connection, cursor.fetchone()[0])
+        now: datetime = database.moment(cursor.fetchone()[0])
     return now
 
 
-@statement
+@in_autocommit
+def mark_clock_jumped(connection: Any, worker_id: int, now: datetime) -> None:
+    """Record on a worker's row that the clock has jumped ahead."""
+    WorkerStatus.objects.using(connection.alias).filter(pk=worker_id).update(clock_jumped=now)
+
+
+@in_autocommit
+def has_clock_jumped(connection: Any, since: datetime, now: datetime) -> bool:
+    """Return whether any worker has recorded a jump of the clock since a moment."""
+    rows = WorkerStatus.objects.using(connection.alias)
+    return rows.filter(clock_jumped__gte=since, clock_jumped__lte=now + AHEAD).exists()
+
+
+@in_autocommit
 def alive(connection: Any) -> list[WorkerStatus]:
-    """Return the rows of workers that neither stopped nor were declared dead."""
+    """Return the rows of workers that have neither stopped nor been declared dead."""
     rows = WorkerStatus.objects.using(connection.alias)
     return list(rows.filter(stopped=None, rescued=None).order_by("pk"))
 
 
-@statement
+@in_bounded_transaction
 def declare_dead(connection: Any, seen: WorkerStatus, now: datetime) -> bool:
-    """Declare a worker dead that has not beaten since it was `seen`; True for one caller only."""
+    """Declare a worker dead if it has not beaten since `seen`. Return True to one caller only."""
     unchanged = Q(pk=seen.pk, incarnation=seen.incarnation, last_tick=seen.last_tick)
-    stale = Q(last_tick__lt=now - seen.timeout)
+    silent = Q(last_tick__lt=now - seen.timeout) | Q(last_tick__gt=now + seen.timeout)
     rows = WorkerStatus.objects.using(connection.alias)
-    return rows.filter(unchanged, stale, stopped=None, rescued=None).update(rescued=now) == 1
+    return rows.filter(unchanged, silent, stopped=None, rescued=None).update(rescued=now) == 1
 
 
-@statement
+@in_bounded_transaction
 def declare_gone(connection: Any, seen: WorkerStatus, now: datetime) -> bool:
-    """Declare a worker dead whose process is known to be gone; True for one caller only."""
+    """Declare a worker dead whose process is known to be gone. Return True to one caller only."""
     rows = WorkerStatus.objects.using(connection.alias)
     mine = rows.filter(pk=seen.pk, incarnation=seen.incarnation, stopped=None, rescued=None)
     return mine.update(rescued=now) == 1
 
 
-def knows(workers: Sequence[WorkerStatus], name: str, now: datetime) -> bool:
-    """Tell whether one of the workers, if alive, knows a task of this name."""
+def may_begin(
+    workers: Sequence[WorkerStatus], claimed: Claimed, refused_by: str, now: datetime
+) -> bool:
+    """Return whether a live worker among these may begin a call.
+
+    It knows the task, takes the queue, and its code is none of those in `refused_by`.
+    """
     return any(
-        worker.last_tick >= now - worker.timeout - timedelta(seconds=1)
-        and name in (worker.tasks or ())
+        abs(now - aware(worker.last_tick)) <= worker.timeout + timedelta(seconds=1)
+        and claimed.task_name in (worker.tasks or ())
+        and claimed.queue not in worker.excluded_queues
+        and (not worker.included_queues or claimed.queue in worker.included_queues)
+        and f",{worker.code_version}," not in refused_by
         for worker in workers
     )

@@ -1,0 +1,40 @@
+"""Write how far running calls are, as their tasks have reported it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django_toosimple_q.databases import database_of
+from django_toosimple_q.execution import Claimed
+from django_toosimple_q.progress import LONGEST_MESSAGE
+from django_toosimple_q.store.transaction import in_bounded_transaction, queue_database
+
+COLUMNS = ("progress_done", "progress_total", "progress_message")
+
+
+def store_progress(claimed: Sequence[Claimed], worker_id: int) -> None:
+    """Write what these calls have reported since it was last written, by one statement.
+
+    A row that is no longer this worker's stays as it is.
+    """
+    # The reports as they are now: a task may put another in their place meanwhile.
+    reports = {row.pk: row.reported for row in claimed}
+    fresh = {pk: one for pk, one in reports.items() if one is not None and not one.stored}
+    if not fresh:
+        return
+    # Ids ascending, as in every statement over several rows.
+    rows = [(pk, one.done, one.total, one.message) for pk, one in sorted(fresh.items())]
+    try:
+        _write(rows, worker_id)
+    except Exception as error:
+        if not queue_database().is_data_error(error):
+            raise
+        # A message in characters that this database does not have.
+        plain = [(pk, done, total, ascii(text)[:LONGEST_MESSAGE]) for pk, done, total, text in rows]
+        _write(plain, worker_id)
+    for one in fresh.values():
+        one.stored = True
+
+
+@in_bounded_transaction
+def _write(connection: Any, rows: Sequence[Sequence[Any]], worker_id: int) -> None:
+    database_of(connection).update_rows(connection, COLUMNS, rows, worker_id)
