@@ -1,8 +1,8 @@
-"""Cut off user code: at a task's timeout, or when the worker must go.
+"""Interrupt user code: at a task's timeout, or when the worker must stop.
 
-In the main thread a signal does it. Its handler runs between two bytecodes of the main thread, so
-looking at `inside` and raising cannot be torn apart; outside user code it never raises, since an
-exception between "row saved" and "variable cleared" would lose the row.
+In the main thread a signal interrupts it. The handler runs between two bytecodes of the main
+thread, so nothing can run between its check of `inside` and its exception. Outside user code it
+never raises, since an exception between "row saved" and "variable cleared" would lose the row.
 """
 
 import ctypes
@@ -15,13 +15,14 @@ from typing import Any, Self
 
 from django_toosimple_q.exceptions import TaskDidNotStop, TaskInterrupted, TaskTimeout
 from django_toosimple_q.execution import Claimed
+from django_toosimple_q.worker.platform import CAN_ALARM
 
-# What a task gets to leave once the worker has cut it off.
+# How long a task may continue after the worker has interrupted it.
 STOP_SECONDS = 1.0
 
 
 class Slot:
-    """Where one task at a time runs: the place in which it can be cut off."""
+    """The place where one task at a time runs and can be interrupted."""
 
     def __init__(self) -> None:
         self.inside = False
@@ -30,32 +31,33 @@ class Slot:
         self.task_ends: float | None = None
         self.stop_ends: float | None = None
         self.reason = ""
-        self.cut_off = 0
-        # Something was raised inside the task that runs, or ran last: it may have hit a query.
+        self.interrupted = 0
+        # Whether the current or last task was interrupted. That may have happened in a query.
         self.struck = False
-        # When its connections were last known to work, by the monotonic clock.
+        # When its connections last worked, by the monotonic clock.
         self.fresh_at = time.monotonic()
         self.thread_id = threading.get_ident()
         # The thread's connection to the queue.
         self.connection: Any = None
         self.claimed: Claimed | None = None
-        # The task that runs here was given up: the thread is of no use any more.
-        self.lost = False
+        # Whether its task was abandoned, so that the thread can run no other.
+        self.abandoned = False
 
     def occupy(self, claimed: Claimed) -> None:
-        """Take a row in, before its task runs."""
+        """Record the row whose task is about to run."""
         self.claimed = claimed
 
     def vacate(self) -> None:
-        """Let go of a row whose outcome is in hand."""
+        """Forget the row after its outcome is known."""
         self.claimed = None
-        # Once more: what is raised on the way into __exit__ leaves it undone.
+        # An exception on the way into __exit__ may have skipped this there.
         self.forget_timeout()
 
     def user_code(self, timeout: float | None) -> Self:
-        """Let the code in a `with` block be cut off, by its timeout (seconds) or by `interrupt`.
+        """Allow interrupting the code in a `with` block, by `timeout` seconds or `interrupt`.
 
-        The block enters the slot itself: a generator takes four times as long, at each task.
+        The slot itself is the context manager, since a generator takes four times as long for
+        each task.
         """
         self.timeout = timeout
         return self
@@ -79,57 +81,63 @@ class Slot:
         self.forget_timeout()
 
     def forget_timeout(self) -> None:
-        """Let the timeout of a task that has ended cut off no other."""
+        """Cancel the timeout of a task that has ended, so that it cannot interrupt the next."""
         if self.task_ends is not None:
             self.task_ends = None
             self.arm()
 
     def interrupt(self, reason: str, after_seconds: float = 0) -> None:
-        """Cut off what runs, and whatever starts later, after so many seconds."""
+        """Interrupt the running task, and any that starts later, after this many seconds."""
         ends = time.monotonic() + after_seconds
         self.stop_ends = ends if self.stop_ends is None else min(ends, self.stop_ends)
         self.reason = reason
         self.arm()
 
+    def resume(self, reason: str) -> None:
+        """Cut nothing off any more for this reason. Another one, such as a stop, stays."""
+        if self.reason == reason:
+            self.stop_ends, self.reason, self.interrupted = None, "", 0
+            self.arm()
+
     def arm(self) -> None:
-        """See to it that `raise_if_due` is called when the next deadline passes."""
+        """Arrange that `raise_if_due` is called when the next deadline passes."""
 
     def raise_if_due(self) -> None:
-        """Raise inside user code when a deadline has passed. Called in the slot's own thread."""
+        """Raise inside user code if a deadline has passed. Called in the slot's own thread."""
         now = time.monotonic()
         if not self.inside:
             return
         if self.stop_ends is not None and now >= self.stop_ends:
             self.inside, self.struck = False, True
-            self.cut_off += 1
-            raise TaskInterrupted(f"KeyboardInterrupt: {self.reason}")
+            self.interrupted += 1
+            raise TaskInterrupted.cut_off(f"KeyboardInterrupt: {self.reason}")
         if self.task_ends is not None and now >= self.task_ends:
             self.inside, self.struck = False, True
-            raise TaskTimeout(f"the task ran over its timeout of {self.task_ends - self.began:g} s")
+            raise TaskTimeout(f"the task exceeded its timeout of {self.task_ends - self.began:g} s")
 
-    def stubborn(self, now: float, timeout_grace: float) -> BaseException | None:
-        """Return what a task is to end with that was told to stop and has not, or None.
+    def overdue(self, now: float, timeout_grace: float) -> BaseException | None:
+        """Return the error of a task that should have stopped but still runs, or None.
 
-        `timeout_grace` is in seconds. Called beside the slot's thread, which may hang in C code
-        and know nothing of its deadlines.
+        `timeout_grace` is in seconds. Another thread calls it, since the slot's own thread may hang
+        in C code.
         """
         task_ends, stop_ends = self.task_ends, self.stop_ends
         if stop_ends is not None and now >= stop_ends + STOP_SECONDS:
-            return TaskInterrupted(f"KeyboardInterrupt: {self.reason}; it did not stop")
+            return TaskInterrupted.cut_off(f"KeyboardInterrupt: {self.reason}; it did not stop")
         if task_ends is not None and now >= task_ends + timeout_grace:
             return TaskDidNotStop(
-                f"the task ran over its timeout of {task_ends - self.began:g} s and did not stop "
+                f"the task exceeded its timeout of {task_ends - self.began:g} s and did not stop "
                 f"within {timeout_grace:g} s"
             )
         return None
 
 
 class MainThreadSlot(Slot):
-    """The slot of a worker that runs its tasks in the main thread, by SIGALRM."""
+    """The slot of a worker that runs its tasks in the main thread. It interrupts by SIGALRM."""
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle SIGALRM while the worker runs; the handler before is put back."""
+        """Handle SIGALRM while the worker runs, and restore the previous handler afterwards."""
         before = signal.signal(signal.SIGALRM, self._on_alarm)
         try:
             yield
@@ -149,10 +157,16 @@ class MainThreadSlot(Slot):
             self.arm()
 
 
-class ThreadSlot(Slot):
-    """The slot of a pool's thread: an exception set from another thread, at its next bytecode.
+def slot_of_this_thread() -> Slot:
+    """Return the slot of a worker that runs its tasks in the calling thread."""
+    return MainThreadSlot() if CAN_ALARM and main_thread() else Slot()
 
-    It wakes no sleep and no socket: what does not yield goes on until the worker gives up on it.
+
+class ThreadSlot(Slot):
+    """The slot of a thread in a pool. Another thread sets an exception, raised at a bytecode.
+
+    The exception does not end a sleep or a socket call. A task that blocks there continues until
+    the worker abandons it.
     """
 
     def __init__(self) -> None:
@@ -161,23 +175,23 @@ class ThreadSlot(Slot):
         self.thrown = False
 
     def enter(self) -> None:
-        """Take the calling thread as this slot's own."""
+        """Make the calling thread the slot's own."""
         self.thread_id = threading.get_ident()
 
     def __exit__(self, *error: object) -> None:
-        """End user code: nothing is thrown from here on, and what was thrown arrives now."""
+        """End user code. Let a pending exception arrive, and allow no further one."""
         with self.lock:
             self.inside = False
             thrown, self.thrown = self.thrown, False
         try:
-            # It may have arrived inside already; a loop gives what is pending its occasion.
+            # It may have arrived inside the block already. A pending one arrives in the loop.
             for _ in range(1000 if thrown else 0):
                 pass
         finally:
             super().__exit__(*error)
 
-    def look(self) -> None:
-        """Raise in the slot's thread when a deadline has passed. Called beside it, now and then."""
+    def check(self) -> None:
+        """Raise in the slot's thread if a deadline has passed. Called by another thread."""
         with self.lock:
             try:
                 self.raise_if_due()
@@ -189,15 +203,16 @@ class ThreadSlot(Slot):
 
 
 def with_message(error: BaseException) -> type[BaseException]:
-    """Return a class whose instances say what `error` says: only a class can be thrown."""
+    """Return a class whose instances are like `error`. Only a class can be set."""
     kind = type(error)
     body = {
         "__init__": lambda self: kind.__init__(self, *error.args),
         "__module__": kind.__module__,
+        **error.__dict__,
     }
     return type(kind.__name__, (kind,), body)
 
 
 def main_thread() -> bool:
-    """Tell whether this thread may handle signals."""
+    """Return whether this thread may handle signals."""
     return threading.current_thread() is threading.main_thread()

@@ -1,60 +1,21 @@
-"""What a task prints: one proxy for each stream, dispatching by context, bounded in size.
+"""Capture what a task prints: one proxy for each stream dispatches by context, bounded in size.
 
-Nothing is redirected while a task runs, so tasks in several threads keep apart. What child
-threads of a task and C code write goes to the real stream.
+No stream is replaced for a single task, so the output of tasks in several threads stays separate.
+The output of a task's child threads and of C code goes to the real stream.
 """
 
 import io
 import sys
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TextIO
 
-KEPT_AT_EACH_END = 32 * 1024
-
-
-class BoundedText:
-    """Keeps the first and the last 32 K characters of what is written."""
-
-    def __init__(self, kept: int = KEPT_AT_EACH_END) -> None:
-        self.kept = kept
-        self.head: list[str] = []
-        self.head_length = 0
-        self.tail: deque[str] = deque()
-        self.tail_length = 0
-        self.cut = 0
-
-    def write(self, text: str) -> int:
-        room = self.kept - self.head_length
-        if room > 0:
-            first = text[:room]
-            self.head.append(first)
-            self.head_length += len(first)
-        if len(text) > room:
-            self._append(text[max(room, 0) :])
-        return len(text)
-
-    def _append(self, text: str) -> None:
-        self.tail.append(text)
-        self.tail_length += len(text)
-        while self.tail_length - len(self.tail[0]) >= self.kept:
-            dropped = len(self.tail.popleft())
-            self.cut += dropped
-            self.tail_length -= dropped
-
-    def text(self) -> str:
-        """Return what was kept, with a line that says how much was cut."""
-        tail = "".join(self.tail)
-        excess = max(len(tail) - self.kept, 0)
-        cut = self.cut + excess
-        middle = f"\n… {cut} characters cut …\n" if cut else ""
-        return clean("".join(self.head) + middle + tail[excess:])
+from django_toosimple_q.text import BoundedText
 
 
 class Output:
-    """What one run wrote to stdout and stderr."""
+    """The text that one run wrote to stdout and stderr."""
 
     __slots__ = ("streams",)
 
@@ -75,7 +36,7 @@ _current: ContextVar[Output | None] = ContextVar("toosimpleq_output", default=No
 
 
 class Proxy(io.TextIOBase):
-    """Stands in for sys.stdout or sys.stderr; closing or detaching it does nothing."""
+    """A replacement for sys.stdout or sys.stderr. Closing it does nothing."""
 
     def __init__(self, stream: str, real: TextIO) -> None:
         self.stream = stream
@@ -114,7 +75,7 @@ class Proxy(io.TextIOBase):
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """Put the proxies in place; once for each process, however many workers it runs."""
+    """Install the proxies, once for each process, however many workers it runs."""
     if isinstance(sys.stdout, Proxy):
         yield
         return
@@ -128,7 +89,7 @@ def installed() -> Iterator[None]:
 
 
 class captured:
-    """Collect what this context prints; streams that the code inside replaced are put back."""
+    """Collect what this context prints, and restore streams that the code inside replaced."""
 
     __slots__ = ("streams", "token")
 
@@ -142,18 +103,3 @@ class captured:
         _current.reset(self.token)
         if (sys.stdout, sys.stderr) != self.streams:
             sys.stdout, sys.stderr = self.streams
-
-
-def clean(text: str) -> str:
-    """Return a text that every database stores: NUL and lone surrogates written as escapes."""
-    if text.isascii() and "\x00" not in text:
-        return text
-    text = text.replace("\x00", "\\x00")
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def cut_middle(text: str, length: int) -> str:
-    """Return a text of at most about `length` characters, its middle cut out."""
-    bounded = BoundedText(length // 2)
-    bounded.write(text)
-    return bounded.text()

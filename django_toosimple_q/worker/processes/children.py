@@ -1,11 +1,13 @@
-"""Look at child processes that have ended, and take them out of the system's table."""
+"""Child processes: how they ended, reaping them, and ending them with their parent."""
 
 import os
-from collections.abc import Collection
+import signal
+import threading
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
-# Some systems tell how a process ended only by reaping it (macOS before Python 3.13).
-CAN_LOOK = hasattr(os, "waitid")
+# Some systems only say how a process ended by reaping it (macOS before Python 3.13).
+CAN_PEEK = hasattr(os, "waitid")
 
 
 def exit_code(pid: int) -> int | None:
@@ -13,7 +15,7 @@ def exit_code(pid: int) -> int | None:
 
     Until it is reaped, every other process takes it for alive and leaves its rows alone.
     """
-    if not CAN_LOOK:
+    if not CAN_PEEK:
         found, status = os.waitpid(pid, os.WNOHANG)
         return os.waitstatus_to_exitcode(status) if found else None
     ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -23,14 +25,14 @@ def exit_code(pid: int) -> int | None:
 
 
 def reap(pid: int) -> None:
-    """Take a child that has ended out of the table."""
+    """Remove a child that has ended from the system's table."""
     with suppress(ChildProcessError):
         os.waitpid(pid, 0)
 
 
 def reap_strangers(own: Collection[int]) -> None:
     """Reap what is not ours: the first process of a container inherits every orphan in it."""
-    while CAN_LOOK:
+    while CAN_PEEK:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
@@ -38,3 +40,17 @@ def reap_strangers(own: Collection[int]) -> None:
         if ended is None or ended.si_pid in own:
             return
         reap(ended.si_pid)
+
+
+def die_with_parent(parent_pipe: int, on_byte: Callable[[], None] = lambda: None) -> None:
+    """Stop as on SIGTERM when the parent's end of the pipe is closed, as it is when it dies.
+
+    `on_byte` is called for each byte that the parent writes.
+    """
+
+    def watch() -> None:
+        while os.read(parent_pipe, 1):
+            on_byte()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="toosimpleq-parent", daemon=True).start()
