@@ -1,4 +1,4 @@
-"""The tables in Django's admin: read-only, with one permitted action for each way to act."""
+"""The queue's tables in Django's admin: read-only, each with the actions that a user may run."""
 
 from django_toosimple_q.admin.queue_statuses import QueueStatusAdmin
 from django_toosimple_q.admin.schedule_execs import ScheduleExecAdmin

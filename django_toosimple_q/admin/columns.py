@@ -1,15 +1,15 @@
-"""Columns that several pages have, made from the name of a model's field."""
+"""Columns that several pages share, built from the name of a model field."""
 
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from django_toosimple_q.admin import markup
+from django_toosimple_q.moments import current_moment
 
 Column = Callable[[Any, Any], SafeString]
 
@@ -21,7 +21,7 @@ def moment(
 
     @admin.display(description=label)
     def column(self: Any, row: Any) -> SafeString:
-        return show(getattr(row, field), timezone.now())
+        return show(getattr(row, field), current_moment())
 
     return column
 
@@ -32,7 +32,7 @@ def moment_in_full(field: str, label: Any) -> Column:
 
 
 def output(field: str, label: Any) -> Column:
-    """Return a column that shows a text as it was written."""
+    """Return a column that shows a text with its line breaks."""
 
     @admin.display(description=label)
     def column(self: Any, row: Any) -> SafeString:
@@ -43,5 +43,5 @@ def output(field: str, label: Any) -> Column:
 
 @admin.display(description=_("state"))
 def state(self: Any, row: Any) -> SafeString:
-    """Show the state as icon and text."""
+    """Show the state as an icon and a text."""
     return markup.badge(row)

@@ -1,6 +1,6 @@
 """Lists that open fast with a million rows: a bounded count, few columns, filters without SQL."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.contrib.admin.views.main import ChangeList
@@ -16,11 +16,11 @@ ROWS_COUNTED = 10_000
 
 
 class BoundedPaginator(Paginator):
-    """Counts no further than 10,000 rows; older ones are reached through filters and search."""
+    """Counts at most 10,000 rows. Filters and search reach the older ones."""
 
     @cached_property
     def found(self) -> int:
-        """Return the number of rows, or one more than the bound when there are more."""
+        """Return the number of rows, or the bound plus one if there are more."""
         rows: Any = self.object_list
         return int(rows.order_by().values("pk")[: ROWS_COUNTED + 1].count())
 
@@ -30,12 +30,12 @@ class BoundedPaginator(Paginator):
 
     @property
     def is_cut(self) -> bool:
-        """Tell whether there are more rows than the pages show."""
+        """Return whether there are more rows than the pages show."""
         return self.found > ROWS_COUNTED
 
 
 class ColumnsChangeList(ChangeList):
-    """Reads the columns that the list shows, so never a payload or a whole output."""
+    """Loads only the columns that the list shows, so never a payload or a whole output."""
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet:
         rows = super().get_queryset(request, *args, **kwargs)
@@ -44,12 +44,12 @@ class ColumnsChangeList(ChangeList):
 
 
 class RegistryFilter(SimpleListFilter):
-    """Offers what the code has registered, and the value in use even when the code lost it."""
+    """Offers the registered names, and the selected name even if the code no longer has it."""
 
     parameter_name: str
 
     def names(self) -> set[str]:
-        """Return the values that the registry knows."""
+        """Return the names that the registry knows."""
         raise NotImplementedError  # pragma: no cover
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
@@ -62,36 +62,16 @@ class RegistryFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         chosen = self.value()
-        return queryset if chosen is None else queryset.filter(**{self.parameter_name: chosen})
-
-
-class GroupFilter(SimpleListFilter):
-    """Rows by what a person has to do about them."""
-
-    title = _("what is up")
-    parameter_name = "group"
-
-    GROUPS: ClassVar[dict[str, tuple[Any, dict[str, Any]]]] = {
-        "failed": (_("Failed for good"), {"state": "FAILED", "replaced_by": None}),
-        "dirty": (
-            _("Cut off and not replaced"),
-            {"state": "INTERRUPTED", "replaced_by": None, "started__isnull": False},
-        ),
-        "active": (_("Running now"), {"state": "PROCESSING"}),
-        "pending": (_("Waiting for a worker"), {"state": "QUEUED"}),
-        "future": (_("Due later"), {"state": "SLEEPING"}),
-    }
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, Any]]:
-        return [(name, label) for name, (label, _condition) in self.GROUPS.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        _label, condition = self.GROUPS.get(self.value() or "", (None, {}))
-        return queryset.filter(**condition)
+        if chosen is None:
+            return queryset
+        # No name has a NUL, and PostgreSQL refuses to compare one.
+        return (
+            queryset.none() if "\0" in chosen else queryset.filter(**{self.parameter_name: chosen})
+        )
 
 
 class TaskFilter(RegistryFilter):
-    """Rows of one task."""
+    """Filters by task."""
 
     title = _("task")
     parameter_name = "task_name"
@@ -101,7 +81,7 @@ class TaskFilter(RegistryFilter):
 
 
 class QueueFilter(RegistryFilter):
-    """Rows of one queue."""
+    """Filters by queue."""
 
     title = _("queue")
     parameter_name = "queue"

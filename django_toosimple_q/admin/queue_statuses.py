@@ -1,38 +1,54 @@
-"""Queues in the admin: what waits in each, and which are paused."""
+"""Queues in the admin: how many calls wait and run in each, and which are paused."""
 
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.contrib.messages import SUCCESS
+from django.contrib.messages import ERROR, SUCCESS
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_toosimple_q import queues
+from django_toosimple_q import health, queues
 from django_toosimple_q.admin import columns, markup
+from django_toosimple_q.admin.lists import ColumnsChangeList
 from django_toosimple_q.admin.read_only import ReadOnlyAdmin
+from django_toosimple_q.health import Health
 from django_toosimple_q.models import QueueStatus, TaskExec
+from django_toosimple_q.overview import QueueFigures
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store import queues as store
+from django_toosimple_q.text import span
 
 States = TaskExec.States
 
 
 @admin.register(QueueStatus)
 class QueueStatusAdmin(ReadOnlyAdmin):
-    """Lists queues, pauses them and lets them go on."""
+    """Lists queues, and pauses and resumes them."""
 
     actions = ("action_pause", "action_resume")
-    list_display = ("name", "state_badge", "paused_away", "waiting", "running", "task_names")
+    list_display = (
+        *("name", "state_badge", "paused_away", "waiting", "running", "worker_labels"),
+        "task_names",
+    )
     list_columns = ("name", "paused")
     ordering = ("name",)
     search_fields = ("name",)
     fieldsets = (
-        (None, {"fields": ("state_badge", "paused_in_full", "waiting", "running", "task_names")}),
+        (
+            None,
+            {
+                "fields": (
+                    *("state_badge", "paused_in_full", "waiting", "running", "worker_labels"),
+                    "task_names",
+                )
+            },
+        ),
     )
 
     state_badge = columns.state
@@ -40,34 +56,68 @@ class QueueStatusAdmin(ReadOnlyAdmin):
     paused_in_full = columns.moment_in_full("paused", _("paused"))
 
     def has_pause_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the user may pause queues and let them go on."""
+        """Return whether the user may pause and resume queues."""
         return request.user.has_perm("toosimpleq.pause_queuestatus")
 
     @admin.action(permissions=["pause"], description=_("Pause"))
     def action_pause(self, request: HttpRequest, queryset: QuerySet[QueueStatus]) -> None:
-        """Let nothing more of these queues start."""
+        """Stop claims from these queues."""
         for row in queryset:
             if queues.pause(row.name):
-                self.log_change(request, row, "Paused.")
+                self.log_change(request, row, gettext("Paused."))
                 self.message_user(request, gettext("Queue %s is paused.") % row.name, SUCCESS)
 
     @admin.action(permissions=["pause"], description=_("Resume"))
     def action_resume(self, request: HttpRequest, queryset: QuerySet[QueueStatus]) -> None:
-        """Let these queues go on."""
+        """Allow claims from these queues again."""
         for row in queryset:
             if queues.resume(row.name):
-                self.log_change(request, row, "Resumed.")
-                self.message_user(request, gettext("Queue %s goes on.") % row.name, SUCCESS)
+                self.log_change(request, row, gettext("Resumed."))
+                self.message_user(
+                    request, gettext("Queue %s is no longer paused.") % row.name, SUCCESS
+                )
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """List the queues, those as well that no worker has ever looked after."""
+        if request.method == "GET" and self.has_view_permission(request):
+            found = health.read()
+            # Workers make these rows too. A queue needs one to be seen and paused.
+            store.ensure({queue.name for queue in found.queues})
+            for problem in found.unattended():
+                self.message_user(request, f"{problem.fact} {problem.cure}", ERROR)
+        return super().changelist_view(request, extra_context)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ColumnsChangeList]:
+        return QueuesChangeList
 
     @admin.display(description=_("waiting"))
     def waiting(self, row: QueueStatus) -> SafeString | str:
-        count = store.waiting(row.name)
-        more = "+" if count == store.WAITING_COUNTED else ""
-        return self._tasks_link(row, States.QUEUED, f"{count}{more}")
+        found, queue = self._figures(row)
+        wait = found.wait(queue)
+        oldest = "" if wait is None else gettext("oldest %s") % span(wait, units=1)
+        link = self._tasks_link(row, States.QUEUED, health.counted(queue))
+        return markup.stack(link, oldest)
 
     @admin.display(description=_("running"))
     def running(self, row: QueueStatus) -> SafeString | str:
-        return self._tasks_link(row, States.PROCESSING, str(store.running(row.name)))
+        _found, queue = self._figures(row)
+        return self._tasks_link(row, States.PROCESSING, str(queue.running))
+
+    @admin.display(description=_("workers"))
+    def worker_labels(self, row: QueueStatus) -> SafeString | str:
+        found, queue = self._figures(row)
+        if health.is_unattended(queue):
+            return markup.warning(gettext("no living worker"))
+        return ", ".join(found.labels(queue)) or markup.NOTHING
+
+    def _figures(self, row: Any) -> tuple[Health, QueueFigures]:
+        """Return how a queue stands; the list has read it once for all its rows."""
+        if not hasattr(row, "figures"):
+            row.figures = all_figures()[row.name]
+        figures: tuple[Health, QueueFigures] = row.figures
+        return figures
 
     @admin.display(description=_("tasks"))
     def task_names(self, row: QueueStatus) -> str:
@@ -81,3 +131,21 @@ class QueueStatusAdmin(ReadOnlyAdmin):
             return text
         query = urlencode({"state__exact": state, "queue": row.name})
         return format_html('<a href="{}?{}">{}</a>', url, query, text)
+
+
+class QueuesChangeList(ColumnsChangeList):
+    """Reads how the queues of a page stand once, not once for each row and column."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        rows: Any = list(self.result_list)
+        self.result_list = rows
+        figures = all_figures()
+        for row in rows:
+            row.figures = figures[row.name]
+
+
+def all_figures() -> dict[str, tuple[Health, QueueFigures]]:
+    """Return how each queue stands, by its name."""
+    found = health.read()
+    return {queue.name: (found, queue) for queue in found.queues}

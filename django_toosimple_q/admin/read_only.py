@@ -1,14 +1,16 @@
-"""What the pages share: rows are looked at, not edited, and acted on by permission."""
+"""What the pages share: rows are shown, not edited, and each action needs a permission."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin, ShowFacets
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.utils import quote
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import Func, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -24,11 +26,13 @@ NAMED_IN_MESSAGES = 5
 
 
 class ReadOnlyAdmin(ModelAdmin):
-    """Shows rows; adds and changes none. Deleting is left to Django's own permission."""
+    """Shows rows without adding or changing any. Django's own permission allows deleting."""
 
     list_columns: tuple[str, ...] = ()
     list_extras: dict[str, Func] = {}
     row_action: str | None = None
+    # The actions that may act on more rows than the list counts.
+    unbounded_actions: tuple[str, ...] = ()
 
     empty_value_display = markup.NOTHING
     list_per_page = 50
@@ -63,30 +67,52 @@ class ReadOnlyAdmin(ModelAdmin):
                 request.user.pk,
             )
             raise PermissionDenied
+        for selected in request.POST.getlist("_selected_action"):
+            try:
+                self.opts.pk.clean(selected, None)
+            except ValidationError as error:
+                raise BadRequest("A selected row has an id that no row can have.") from error
         return super().changelist_view(request, extra_context)
 
-    def change_view(
+    def row_actions(self, row: Any) -> Sequence[str]:
+        """Return the actions that the page of a row offers to those who may."""
+        return (self.row_action,) if self.row_action else ()
+
+    def render_change_form(
         self,
         request: HttpRequest,
-        object_id: str,
+        context: Any,
+        add: bool = False,
+        change: bool = False,
         form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
+        obj: Any = None,
     ) -> HttpResponse:
-        offered = self.row_action if self.row_action in self.get_actions(request) else None
-        label = getattr(getattr(self, offered), "short_description", "") if offered else ""
-        context = {**(extra_context or {}), "row_action": offered, "row_action_label": label}
-        return super().change_view(request, object_id, form_url, context)
+        allowed = self.get_actions(request)
+        context["row_actions"] = [
+            (name, getattr(getattr(self, name), "short_description", name))
+            for name in self.row_actions(obj)
+            if name in allowed
+        ]
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     def response_action(  # type: ignore[override]  # Django 5.2 has no action_location
         self, request: HttpRequest, queryset: QuerySet, **kwargs: Any
     ) -> HttpResponse | None:
         pages = BoundedPaginator(queryset, self.list_per_page)
-        # "All" must not reach rows that the list never counted.
-        if request.POST.get("select_across") == "1" and pages.is_cut:
-            text = _("More than %(count)s rows match. Narrow the list with a filter first.")
+        bounded = set(request.POST.getlist("action")) - {"", *self.unbounded_actions}
+        # "Select all" must not act on rows that the list never counted.
+        if request.POST.get("select_across") == "1" and bounded and pages.is_cut:
+            text = _("More than %(count)s rows match. Use a filter to select fewer.")
             self.message_user(request, text % {"count": ROWS_COUNTED}, messages.WARNING)
             return HttpResponseRedirect(request.get_full_path())
-        return super().response_action(request, queryset, **kwargs)
+        response = super().response_action(request, queryset, **kwargs)
+        pressed = request.POST.getlist("_selected_action")
+        if "row_page" in request.POST and isinstance(response, HttpResponseRedirect) and pressed:
+            # The button of a row's page leads back to it.
+            view = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
+            url = reverse(view, args=[quote(pressed[0])], current_app=self.admin_site.name)
+            return HttpResponseRedirect(url)
+        return response
 
     def queue_for_each(
         self,
@@ -95,9 +121,9 @@ class ReadOnlyAdmin(ModelAdmin):
         queue: Callable[[Any], TaskExec],
         note: str,
     ) -> None:
-        """Queue a task for each selected row, note it in the row's history, and say so."""
+        """Queue a task for each selected row, log it in the row's history, and show a message."""
         queued, errors = [], []
-        # With all columns: what is queued is made from the payload, which the list leaves out.
+        # Load all columns: the new row needs the payload, which the list leaves out.
         for row in queryset.defer(None).order_by("pk"):
             try:
                 task_exec = queue(row)
@@ -119,5 +145,5 @@ class ReadOnlyAdmin(ModelAdmin):
         for error in errors[:NAMED_IN_MESSAGES]:
             self.message_user(request, error, messages.ERROR)
         if len(errors) > NAMED_IN_MESSAGES:
-            text = _("%d more were refused.") % (len(errors) - NAMED_IN_MESSAGES)
+            text = _("%d more could not be queued.") % (len(errors) - NAMED_IN_MESSAGES)
             self.message_user(request, text, messages.ERROR)

@@ -1,23 +1,42 @@
-"""Tasks in the admin: what waits, runs, went well or failed, and why."""
+"""Calls in the admin: which wait, run, succeeded or failed, and why."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.admin.actions import delete_selected
 from django.db.models import QuerySet
-from django.db.models.functions import Right
-from django.http import HttpRequest
-from django.utils import timezone
-from django.utils.html import format_html
+from django.db.models.functions import Left
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_toosimple_q.admin import columns, markup
-from django_toosimple_q.admin.lists import GroupFilter, QueueFilter, TaskFilter
+from django_toosimple_q.admin.bulk import ask as bulk
+from django_toosimple_q.admin.buttons import QUEUE_AGAIN, Allowed, buttons, drawn
+from django_toosimple_q.admin.dashboard.actions import act
+from django_toosimple_q.admin.lists import QueueFilter, TaskFilter
 from django_toosimple_q.admin.read_only import ReadOnlyAdmin
+from django_toosimple_q.admin.rescheduling import ask, reschedule
+from django_toosimple_q.admin.task_list import (
+    AttemptsFilter,
+    ErrorTypeFilter,
+    TaskChangeList,
+    TimeFilter,
+    WorkerFilter,
+    is_id,
+    search,
+)
+from django_toosimple_q.masking import arguments_of
 from django_toosimple_q.models import TaskExec, WorkerStatus
+from django_toosimple_q.moments import aware, current_moment
 from django_toosimple_q.store import task_execs
+from django_toosimple_q.text import span
 
 States = TaskExec.States
 FAILURES = (States.FAILED, States.INTERRUPTED)
@@ -25,31 +44,35 @@ FAILURES = (States.FAILED, States.INTERRUPTED)
 
 @admin.register(TaskExec)
 class TaskExecAdmin(ReadOnlyAdmin):
-    """Lists tasks, shows one with its arguments, result and output, and queues it again."""
+    """Lists calls, shows their arguments, results and output, and queues them again."""
 
-    actions = ("action_requeue",)
+    actions = ("action_requeue", "action_reschedule", "action_cancel", "delete_selected")
+    unbounded_actions = ("action_requeue", "action_cancel", "delete_selected")
     row_action = "action_requeue"
-    list_display = (
-        *("task_and_queue", "state_and_attempt", "due_away", "started_away"),
-        *("finished_and_took", "worker_label", "preview"),
-    )
+    list_display = ("call_and_queue", "state_and_attempt", "when_and_where", "preview")
     list_columns = (
         *("task_name", "state", "queue", "due", "started", "finished", "attempt", "retries"),
-        *("result_preview", "worker__label"),
+        *("arguments_preview", "priority", "root", "replaced_by", "hold", "created"),
+        *("result_preview", "error_type", "worker", "cancelled"),
+        *("progress_done", "progress_total", "progress_message"),
     )
-    # Of an error its end, which says what it was.
-    list_extras = {"error_end": Right("error", markup.PREVIEW_LENGTH)}
-    list_select_related = ("worker",)
-    list_filter = (GroupFilter, "state", TaskFilter, QueueFilter)
-    search_fields = ("task_name",)
+    # These texts may be long, so the list loads only their beginning.
+    list_extras = {
+        "message_start": Left("error_message", markup.PREVIEW_LENGTH),
+        "error_start": Left("error", markup.PREVIEW_LENGTH),
+    }
+    list_filter = (
+        *(TimeFilter, TaskFilter, QueueFilter, WorkerFilter, ErrorTypeFilter, AttemptsFilter),
+    )
+    search_fields = ("task_name", "error_type", "arguments_preview")
+    search_help_text = _("Task, error type or arguments; #12 finds one call.")
 
     state_badge = columns.state
-    due_away = columns.moment("due", _("due"))
-    started_away = columns.moment("started", _("started"))
     due_in_full = columns.moment_in_full("due", _("due"))
     created_in_full = columns.moment_in_full("created", _("created"))
     started_in_full = columns.moment_in_full("started", _("started"))
     finished_in_full = columns.moment_in_full("finished", _("finished"))
+    cancelled_in_full = columns.moment_in_full("cancelled", _("asked to stop"))
     expires_in_full = columns.moment_in_full("expires", _("expires"))
     error_text = columns.output("error", _("error"))
     stdout_text = columns.output("stdout", _("stdout"))
@@ -75,24 +98,85 @@ class TaskExecAdmin(ReadOnlyAdmin):
             "first_attempt": row.root_id,
             "replaces": row.attempt > 1,
             "replacement": row.replaced_by_id,
-            "deaths": row.deaths,
+            "crash_count": row.crash_count,
         }
         return [
             *("state_badge", "definition", "call", "queue", "priority_text", "worker_link"),
             "attempt_in_full",
+            *(("progress",) if row.progress_done is not None else ()),
             *(name for name, is_there in links.items() if is_there),
         ]
 
     def _time_fields(self, row: TaskExec) -> list[str]:
-        limits = {"expires_in_full": row.expires, "timeout_text": row.timeout}
+        limits = {
+            "cancelled_in_full": row.cancelled,
+            "expires_in_full": row.expires,
+            "timeout_text": row.timeout,
+        }
         return [
             *("due_in_full", "created_in_full", "started_in_full", "finished_in_full", "took"),
             *(name for name, limit in limits.items() if limit is not None),
         ]
 
+    def get_urls(self) -> list[Any]:
+        views = {"act": act, "reschedule": reschedule}
+        return [
+            *(
+                path(
+                    f"{name}/",
+                    self.admin_site.admin_view(partial(view, self)),
+                    name=f"toosimpleq_taskexec_{name}",
+                )
+                for name, view in views.items()
+            ),
+            *super().get_urls(),
+        ]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TaskChangeList]:
+        return TaskChangeList
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        return (*self.list_display, *(("buttons",) if Allowed.to(request).anything else ()))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[TaskExec], search_term: str
+    ) -> tuple[QuerySet[TaskExec], bool]:
+        if is_id(search_term):
+            return search(queryset, search_term), False
+        return super().get_search_results(request, queryset, search_term)
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: TaskExec | None = None,
+    ) -> HttpResponse:
+        if obj is not None:
+            offered = buttons(obj, Allowed.to(request))
+            # That one is offered by `row_action`.
+            shown = [one for one in offered if one is not QUEUE_AGAIN]
+            context["buttons"] = drawn(obj, shown, self.admin_site.name)
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def has_reschedule_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may change when, where and how urgently tasks run."""
+        return request.user.has_perm("toosimpleq.reschedule_taskexec")
+
     def has_requeue_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the user may queue tasks again."""
+        """Return whether the user may queue tasks again."""
         return request.user.has_perm("toosimpleq.requeue_taskexec")
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may cancel tasks."""
+        return request.user.has_perm("toosimpleq.cancel_taskexec")
+
+    def has_delete_selected_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may delete, and the site has this action."""
+        offered = "delete_selected" in [name for name, *_rest in self.admin_site.actions]
+        return offered and self.has_delete_permission(request)
 
     def delete_model(self, request: HttpRequest, obj: TaskExec) -> None:
         task_execs.delete([obj.pk])
@@ -101,69 +185,139 @@ class TaskExecAdmin(ReadOnlyAdmin):
         task_execs.delete(list(queryset.values_list("pk", flat=True)))
 
     @admin.action(permissions=["requeue"], description=_("Queue again"))
-    def action_requeue(self, request: HttpRequest, queryset: QuerySet[TaskExec]) -> None:
+    def action_requeue(
+        self, request: HttpRequest, queryset: QuerySet[TaskExec]
+    ) -> HttpResponse | None:
         """Queue the same calls again, as new rows."""
-        self.queue_for_each(request, queryset, requeue, "Queued again as task {}.")
+        return bulk.act(self, request, queryset, "requeue")
 
-    @admin.display(description=_("task"))
-    def task_and_queue(self, row: TaskExec) -> SafeString:
-        return markup.stack(row.task_name, row.queue)
+    @admin.action(permissions=["cancel"], description=_("Cancel"))
+    def action_cancel(
+        self, request: HttpRequest, queryset: QuerySet[TaskExec]
+    ) -> HttpResponse | None:
+        """Cancel the calls that wait, and ask those that run to stop."""
+        return bulk.act(self, request, queryset, "cancel")
+
+    @admin.action(
+        permissions=["delete_selected"],
+        description=getattr(delete_selected, "short_description"),  # noqa: B009
+    )
+    def delete_selected(
+        self, request: HttpRequest, queryset: QuerySet[TaskExec]
+    ) -> HttpResponse | None:
+        """Delete the calls after a question."""
+        return bulk.act(self, request, queryset, "delete")
+
+    def queue_again(self, request: HttpRequest, queryset: QuerySet[TaskExec]) -> None:
+        """Queue the same calls again, and say so; for the action and for the buttons."""
+        self.queue_for_each(
+            request,
+            queryset,
+            lambda row: task_execs.requeue(row, current_moment()),
+            gettext("Queued again as task {}."),
+        )
+
+    @admin.action(permissions=["reschedule"], description=_("Change priority, queue or due date"))
+    def action_reschedule(self, request: HttpRequest, queryset: QuerySet[TaskExec]) -> HttpResponse:
+        """Lead to the page that asks for the change."""
+        return ask(self, queryset)
+
+    @admin.display(description=_("call"))
+    def call_and_queue(self, row: TaskExec) -> SafeString:
+        queue = markup.name(row.queue)
+        if row.priority and row.state in States.todo():
+            texts = {"queue": queue, "priority": row.priority}
+            queue = gettext("%(queue)s, priority %(priority)s") % texts
+        call = markup.call_in_list(markup.name(row.task_name), markup.name(row.arguments_preview))
+        return markup.lines(call, f"#{row.pk} · {queue}")
 
     @admin.display(description=_("state"))
     def state_and_attempt(self, row: TaskExec) -> SafeString:
-        # A first attempt is worth a word where another one follows, or should have.
-        told = row.attempt > 1 or (row.retries and row.state in FAILURES)
-        text = gettext("attempt %s") % self.attempt_of(row) if told else ""
-        return markup.stack(markup.badge(row), text)
+        texts = [self._attempt_link(row)]
+        if row.state == States.PROCESSING and row.cancelled:
+            # It was claimed when it was cancelled, so it may run to its end.
+            texts.append(gettext("asked to stop"))
+        if row.state == States.INTERRUPTED and row.hold and row.started and not row.replaced_by_id:
+            texts.append(gettext("held for a person"))
+        progress = self.progress(row) if row.state == States.PROCESSING else ""
+        below = format_html_join(", ", "{}", ((text,) for text in texts if text))
+        return markup.stack(markup.stack(markup.badge(row), below), progress)
 
-    @admin.display(description=_("finished"))
-    def finished_and_took(self, row: TaskExec) -> SafeString:
-        took = self.took(row)
-        text = gettext("took %s") % took if row.finished and took != markup.NOTHING else ""
-        return markup.stack(markup.moment(row.finished, timezone.now()), text)
+    def _attempt_link(self, row: TaskExec) -> SafeString | str:
+        """Return which attempt a row is, linked to all attempts; "" for the only one."""
+        # The number of a first attempt matters only if another attempt follows, or should have.
+        if row.attempt == 1 and not (row.retries and row.state in FAILURES):
+            return ""
+        text = gettext("attempt %s") % self.attempt_of(row)
+        if row.attempt == 1 and row.replaced_by_id is None:
+            return text
+        query = urlencode({"q": f"#{row.root_id or row.pk}"})
+        return format_html('<a href="?{}">{}</a>', query, text)
+
+    @admin.display(description=_("when"))
+    def when_and_where(self, row: Any) -> SafeString:
+        now = current_moment()
+        took = self.took(row) if row.finished else markup.NOTHING
+        texts = (
+            gettext("took %s") % took if took != markup.NOTHING else "",
+            gettext("on %s") % markup.name(row.worker_label) if row.worker_label else "",
+        )
+        for label, moment in ((_("ended"), row.finished), (_("started"), row.started)):
+            if moment is not None:
+                return markup.lines(markup.labelled(label, moment, now), *texts)
+        return markup.lines(markup.labelled(_("due"), row.due, now), *texts)
+
+    @admin.display(description="")
+    def buttons(self, row: Any) -> SafeString:
+        # Not "", for which the admin shows that there is no value.
+        return drawn(row, row.buttons, self.admin_site.name) or SafeString("<wbr>")
+
+    @admin.display(description=_("progress"))
+    def progress(self, row: TaskExec) -> SafeString:
+        return markup.progress(row.progress_done, row.progress_total, row.progress_message)
 
     @admin.display(description=_("took"))
     def took(self, row: TaskExec) -> str:
         running = row.state == States.PROCESSING
-        end = timezone.now() if running else row.finished
+        end = current_moment() if running else row.finished
         if row.started is None or end is None:
             return markup.NOTHING
-        return f"{markup.span(end - row.started)}{' …' if running else ''}"
+        return f"{span(aware(end) - aware(row.started))}{' …' if running else ''}"
 
     @admin.display(description=_("attempt"))
     def attempt_of(self, row: TaskExec) -> str:
         if row.retries < 0:
-            return f"{row.attempt}/∞"
+            return gettext("%(number)s, without end") % {"number": row.attempt}
         total = row.attempt + row.retries
-        return f"{row.attempt}/{total}" if total > 1 else str(row.attempt)
+        texts = {"number": row.attempt, "total": total}
+        return gettext("%(number)s of %(total)s") % texts if total > 1 else str(row.attempt)
 
     @admin.display(description=_("attempt"))
     def attempt_in_full(self, row: TaskExec) -> SafeString | str:
         if not row.retries:
             return self.attempt_of(row)
-        delay = markup.span(timedelta(seconds=row.retry_delay))
-        note = markup.quiet(gettext("the next one %s after a failure") % delay)
+        delay = span(timedelta(seconds=row.retry_delay))
+        note = markup.quiet(gettext("next attempt %s after a failure") % delay)
         return format_html("{} {}", self.attempt_of(row), note)
 
     @admin.display(description=_("priority"))
     def priority_text(self, row: TaskExec) -> SafeString:
-        return format_html("{} {}", row.priority, markup.quiet(gettext("larger runs first")))
+        return format_html("{} {}", row.priority, markup.quiet(gettext("larger numbers run first")))
 
-    @admin.display(description=_("may run for"))
+    @admin.display(description=_("timeout"))
     def timeout_text(self, row: TaskExec) -> str:
-        return markup.span(timedelta(seconds=row.timeout or 0))
-
-    @admin.display(description=_("worker"))
-    def worker_label(self, row: TaskExec) -> str:
-        return row.worker.label if row.worker else markup.NOTHING
+        return span(timedelta(seconds=row.timeout or 0))
 
     @admin.display(description=_("result"))
     def preview(self, row: Any) -> SafeString:
-        return markup.preview(row.result_preview or markup.last_line(row.error_end))
+        if row.error_type:
+            kind = row.error_type.removeprefix("builtins.")
+            return markup.failure(row.error_type, f"{kind}: {row.message_start}")
+        return markup.preview(row.result_preview or row.error_start)
 
     @admin.display(description=_("worker"))
     def worker_link(self, row: TaskExec) -> SafeString | str:
-        # The database keeps no constraint here: the worker's row may be gone.
+        # This foreign key has no constraint in the database, so the worker's row may be gone.
         workers = WorkerStatus.objects.filter(pk__in=[row.worker_id])
         worker = workers.only("label").first()
         return markup.link(worker, worker.label, self.admin_site.name) if worker else markup.NOTHING
@@ -172,13 +326,15 @@ class TaskExecAdmin(ReadOnlyAdmin):
     def definition(self, row: TaskExec) -> SafeString:
         task = row.task
         note = (
-            markup.warning(gettext("not in the code")) if task is None else markup.quiet(task.place)
+            markup.warning(gettext("not defined in the code"))
+            if task is None
+            else markup.quiet(task.location)
         )
         return format_html("{} {}", row.task_name, note)
 
     @admin.display(description=_("call"))
     def call(self, row: TaskExec) -> SafeString:
-        return markup.call(row.task_name, row.args, row.kwargs)
+        return markup.call(row.task_name, *arguments_of(row))
 
     @admin.display(description=_("result"))
     def result_value(self, row: TaskExec) -> SafeString | str:
@@ -202,12 +358,7 @@ class TaskExecAdmin(ReadOnlyAdmin):
     def _link_to(self, pk: int | None) -> SafeString | str:
         if pk is None:
             return markup.NOTHING
-        row = TaskExec.objects.filter(pk=pk).only("state").first()
-        if row is None:  # pruned, as a first attempt may be before the last one
-            return markup.quiet(gettext("#%(pk)s, no longer kept") % {"pk": pk})
+        row = TaskExec.objects.filter(pk=pk).only("state", "replaced_by").first()
+        if row is None:  # pruned, which may happen to a first attempt before the last one
+            return markup.quiet(gettext("#%(pk)s, deleted") % {"pk": pk})
         return markup.task_link(row, self.admin_site.name)
-
-
-def requeue(row: TaskExec) -> TaskExec:
-    """Queue a task's call again, now."""
-    return task_execs.requeue(row, timezone.now())

@@ -1,14 +1,13 @@
-"""Workers in the admin: who works, since when, and how those that ended did."""
+"""Workers in the admin: which run, since when, and how the others ended."""
 
 from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import ModelAdmin, SimpleListFilter
-from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet, Value
+from django.db.models import ExpressionWrapper, F, Q, QuerySet, Value
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -16,14 +15,17 @@ from django.utils.translation import gettext_lazy as _
 
 from django_toosimple_q.admin import columns, markup
 from django_toosimple_q.admin.read_only import ReadOnlyAdmin
+from django_toosimple_q.fields import MomentField
 from django_toosimple_q.models import TaskExec, WorkerStatus
+from django_toosimple_q.moments import current_moment
+from django_toosimple_q.text import span
 
 States = WorkerStatus.States
 ExitCodes = WorkerStatus.ExitCodes
 
 
 class StateFilter(SimpleListFilter):
-    """Workers in one state, which is no column but follows from several."""
+    """Filters by state, which is not a column but follows from several."""
 
     title = _("state")
     parameter_name = "state"
@@ -32,14 +34,21 @@ class StateFilter(SimpleListFilter):
         return list(States.choices)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        chosen = conditions(timezone.now()).get(str(self.value()))
+        chosen = conditions(current_moment()).get(str(self.value()))
         return queryset if chosen is None else queryset.filter(chosen)
 
 
 def conditions(now: datetime) -> dict[str, Q]:
-    """Return, for each state, which rows are in it; says what `WorkerStatus.state` says."""
-    longest_silence = ExpressionWrapper(Value(now) - F("timeout"), output_field=DateTimeField())
-    silent = Q(rescued__isnull=False) | Q(last_tick__lt=longest_silence)
+    """Return the condition of each state. It must agree with `WorkerStatus.state`."""
+    earliest, latest = (
+        ExpressionWrapper(moment, output_field=MomentField())
+        for moment in (
+            Value(now, MomentField()) - F("timeout"),
+            Value(now, MomentField()) + F("timeout"),
+        )
+    )
+    unheard = Q(last_tick__lt=earliest) | Q(last_tick__gt=latest)
+    silent = Q(rescued__isnull=False) | unheard
     stopped = Q(stopped__isnull=False)
     clean, terminated = Q(exit_code=ExitCodes.STOPPED), Q(exit_code=ExitCodes.TERMINATED)
     known = Q(exit_code__in=[ExitCodes.STOPPED, ExitCodes.TERMINATED])
@@ -54,7 +63,7 @@ def conditions(now: datetime) -> dict[str, Q]:
 
 @admin.register(WorkerStatus)
 class WorkerStatusAdmin(ReadOnlyAdmin):
-    """Lists workers, and shows how one ended."""
+    """Lists workers, and shows how each of them ended."""
 
     list_display = (
         *("label", "state_badge", "queues", "host", "pid_text", "started_away", "last_seen_away"),
@@ -88,7 +97,7 @@ class WorkerStatusAdmin(ReadOnlyAdmin):
         if row.included_queues:
             return ", ".join(map(str, row.included_queues))
         if row.excluded_queues:
-            return gettext("all but %(queues)s") % {
+            return gettext("all except %(queues)s") % {
                 "queues": ", ".join(map(str, row.excluded_queues))
             }
         return gettext("all")
@@ -104,9 +113,9 @@ class WorkerStatusAdmin(ReadOnlyAdmin):
         meaning = dict(ExitCodes.choices).get(row.exit_code)
         return f"{row.exit_code} {meaning}" if meaning else str(row.exit_code)
 
-    @admin.display(description=_("counts as dead after"))
+    @admin.display(description=_("declared dead after"))
     def timeout_text(self, row: WorkerStatus) -> str:
-        return markup.span(row.timeout)
+        return span(row.timeout)
 
     @admin.display(description=_("tasks"))
     def tasks_link(self, row: WorkerStatus) -> SafeString | str:
@@ -117,6 +126,6 @@ class WorkerStatusAdmin(ReadOnlyAdmin):
             return markup.NOTHING
         running = f"{url}?worker__id__exact={row.pk}&state__exact={TaskExec.States.PROCESSING}"
         return format_html(
-            '<a href="{}">{}</a> · <a href="{}?worker__id__exact={}">{}</a>',
+            '<a href="{}">{}</a> · <a href="{}?worker__id__exact={}&amp;attempts=all">{}</a>',
             *(running, _("running now"), url, row.pk, _("all")),
         )

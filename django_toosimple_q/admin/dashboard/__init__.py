@@ -1,0 +1,1 @@
+"""The dashboard: the index page of this app in the admin, and the actions that it offers."""
