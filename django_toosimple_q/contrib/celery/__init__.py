@@ -1,4 +1,4 @@
-"""Celery's way to write tasks, on this queue: change `from celery` in an import, keep the code.
+"""Celery's API for tasks, on this queue: change `from celery` in an import and keep the code.
 
     from django_toosimple_q.contrib.celery import shared_task
 
@@ -7,9 +7,11 @@
 
     send_invoice.apply_async((42,), countdown=60).revoke()
 
-Submodules stand where Celery has them: `exceptions`, `result`, `schedules`, `states`, `utils.log`.
+Submodules have Celery's names: `exceptions`, `result`, `schedules`, `states`, `utils.log`.
 """
 
+from django_toosimple_q import faces
+from django_toosimple_q.contrib.celery import connect
 from django_toosimple_q.contrib.celery.app import Celery
 from django_toosimple_q.contrib.celery.canvas import (
     Signature,
@@ -47,14 +49,16 @@ __all__ = [
     "xmap",
 ]
 
+faces.when_ready(connect.connect)
+
 __getattr__ = absent(
     "celery",
     {
-        "current_app": "There is no app: call tasks directly, read settings from Django's.",
-        "app_or_default": "There is no app: call tasks directly, read settings from Django's.",
-        "maybe_signature": "Use signature(…), which takes a signature as well.",
+        "current_app": "There is no app. Call tasks directly, and read Django's settings.",
+        "app_or_default": "There is no app. Call tasks directly, and read Django's settings.",
+        "maybe_signature": "Use signature(…), which also accepts a signature.",
         "subtask": "Use signature(…).",
-        "uuid": "The queue makes the ids: keep the .id of what delay() returns.",
-        "bootsteps": "Workers are started by manage.py worker; see its signals.",
+        "uuid": "The queue makes the ids. Keep the .id of the result of delay().",
+        "bootsteps": "Start workers with manage.py worker, and connect to its signals.",
     },
 )

@@ -1,4 +1,4 @@
-"""`Celery("name")`: what projects do with their app object, as far as it means something here."""
+"""`Celery("name")`: the methods of an app object that have a meaning on this queue."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -12,12 +12,12 @@ from django_toosimple_q.contrib.celery.task import shared_task
 
 SETTINGS = ("django.conf:settings", "CELERY")
 
-# Packages whose modules of a name are to be imported once the apps are ready.
+# Packages, each with the name of the module to import from it once the apps are ready.
 discovered: list[tuple[str, str]] = []
 
 
 class Celery:
-    """Stands for a project's app: its tasks are `shared_task`s, its configuration the settings."""
+    """A project's app. Its tasks are `shared_task`s, and its configuration is the settings."""
 
     AsyncResult = AsyncResult
     task = staticmethod(shared_task)
@@ -27,11 +27,11 @@ class Celery:
         self.main = main
 
     def config_from_object(self, obj: Any, namespace: str | None = None, **kwargs: Any) -> None:
-        """Accept ("django.conf:settings", namespace="CELERY"): those settings are read anyway."""
+        """Accept ("django.conf:settings", namespace="CELERY"). They are read in any case."""
         if (obj, namespace) != SETTINGS:
             raise NotSupported(
-                f"configuration from {obj!r}, namespace={namespace!r}, is not read here. "
-                "Write CELERY_… settings into the project's settings."
+                f"configuration from {obj!r} with namespace={namespace!r} is not available here. "
+                "Put CELERY_… settings into the project's settings."
             )
 
     def autodiscover_tasks(
@@ -40,9 +40,9 @@ class Celery:
         related_name: str | None = "tasks",
         force: bool = False,
     ) -> None:
-        """Have `related_name` of these packages imported once the apps are ready.
+        """Import the module `related_name` of these packages once the apps are ready.
 
-        Every app's tasks.py is imported anyway; without packages, each app's `related_name`.
+        `packages` defaults to all installed apps. Every app's tasks.py is imported in any case.
         """
         named = packages() if callable(packages) else packages
         if named is None and related_name in (None, "tasks"):
@@ -57,13 +57,13 @@ class Celery:
         kwargs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
-        """Queue a call of a task, given its name. Raises `NotRegistered`."""
+        """Queue a call of the task with this name. Raises `NotRegistered`."""
         return canvas.find(name).apply_async(args, kwargs, **options)
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
         raise NotSupported(
-            f"app.{name} is not available here. Periodic tasks go into CELERY_BEAT_SCHEDULE, "
-            "other configuration into CELERY_… settings."
+            f"app.{name} is not available here. Put periodic tasks into CELERY_BEAT_SCHEDULE, "
+            "and other configuration into CELERY_… settings."
         )

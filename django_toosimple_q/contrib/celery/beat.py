@@ -1,29 +1,29 @@
-"""CELERY_BEAT_SCHEDULE as schedules of this queue."""
+"""Read CELERY_BEAT_SCHEDULE into schedules of this queue."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import Any
 
 from django_toosimple_q.contrib.celery import canvas, conf, options
 from django_toosimple_q.contrib.celery.exceptions import InvalidOption, NotSupported
 from django_toosimple_q.contrib.celery.schedules import IntervalSchedule, crontab, schedule
-from django_toosimple_q.exceptions import ToosimpleQError
+from django_toosimple_q.exceptions import ToosimpleQError, did_you_mean
+from django_toosimple_q.masking import MASK
 from django_toosimple_q.registry import schedules_registry
 from django_toosimple_q.schedule import Schedule
 
 KEYS = ("task", "schedule", "args", "kwargs", "options", "relative")
 
-# What is wrong with an entry, by its name: system checks tell of it, and the others still run.
+# The problems of entries, by name. System checks report them, and the other entries still run.
 problems: dict[str, ToosimpleQError] = {}
 
 
 def register(entries: Any) -> None:
-    """Register a schedule for each entry, and keep in `problems` what is wrong with one."""
+    """Register a schedule for each entry, and record invalid entries in `problems`."""
     problems.clear()
     if not isinstance(entries, Mapping):
-        problems[""] = InvalidOption(f"it is {entries!r}. Use a dict of entries by their names.")
+        problems[""] = InvalidOption(f"it is {entries!r}. Use a dict of names to entries.")
         return
     for name, entry in entries.items():
         try:
@@ -38,15 +38,14 @@ def schedule_of(name: str, entry: Any) -> Schedule:
     Raises `InvalidOption`, `NotRegistered`, `NotSupported`, and what `Schedule` raises.
     """
     if not isinstance(entry, Mapping):
-        raise InvalidOption(f"it is {entry!r}. Use a dict with task and schedule.")
+        raise InvalidOption(f'it is {entry!r}. Use a dict with "task" and "schedule".')
     for key in entry:
         if key not in KEYS:
-            close = get_close_matches(key, KEYS, n=1)
-            cure = f"Did you mean {close[0]!r}?" if close else f"It takes: {', '.join(KEYS)}."
-            raise InvalidOption(f"it has the key {key!r}, which means nothing. {cure}")
+            cure = did_you_mean(key, KEYS, f"It takes: {', '.join(KEYS)}.")
+            raise InvalidOption(f"it has the unknown key {key!r}. {cure}")
     call = options.read(_typed(entry, "options", Mapping, {}))
     if call.due is not None:
-        raise NotSupported("it has countdown or eta, but the schedule says when. Remove them.")
+        raise NotSupported("it has countdown or eta, but its schedule sets the time. Remove them.")
     task = canvas.find(str(_given(entry, "task"))).task
     if call.changes:
         task = replace(task, **call.changes)
@@ -54,8 +53,8 @@ def schedule_of(name: str, entry: Any) -> Schedule:
         "task": task,
         "name": name,
         "queue_name": task.queue_name,
-        "args": tuple(_typed(entry, "args", list | tuple, ())),
-        "kwargs": _typed(entry, "kwargs", Mapping, {}),
+        "args": tuple(_typed(entry, "args", list | tuple, (), task.sensitive)),
+        "kwargs": _typed(entry, "kwargs", Mapping, {}, task.sensitive),
         "timezone": conf.get("CELERY_TIMEZONE"),
     }
     when = _given(entry, "schedule")
@@ -79,9 +78,9 @@ def _given(entry: Mapping[str, Any], key: str) -> Any:
     return entry[key]
 
 
-def _typed(entry: Mapping[str, Any], key: str, kind: Any, default: Any) -> Any:
+def _typed(entry: Mapping[str, Any], key: str, kind: Any, default: Any, sensitive: Any = ()) -> Any:
     value = entry.get(key) or default
     if not isinstance(value, kind):
         what = "dict" if kind is Mapping else "list or tuple"
-        raise InvalidOption(f"its {key} is {value!r}. Use a {what}.")
+        raise InvalidOption(f"its {key} is {MASK if sensitive else value!r}. Use a {what}.")
     return value

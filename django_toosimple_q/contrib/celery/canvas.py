@@ -1,21 +1,22 @@
-"""Signatures: calls to be made later. Celery's ways to combine them are refused by name."""
+"""Signatures: calls to be made later. Celery's ways to combine them raise `NotSupported`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from django_toosimple_q.contrib.celery.exceptions import NotRegistered, NotSupported
+from django_toosimple_q.exceptions import did_you_mean
+from django_toosimple_q.masking import masked_in_part
 from django_toosimple_q.registry import tasks_registry
 
-AT_THE_END = "Queue the next task at the end of the one before: next_task.delay(result)."
+AT_THE_END = "Queue the next task at the end of the previous one: next_task.delay(result)."
 
 
 @dataclass
 class Signature:
     """A call of a task with its arguments and options, made by `s`, `si` or `signature`.
 
-    Further positional arguments go before its own; an immutable one takes none.
+    Further positional arguments go before its own. An immutable signature ignores them.
     """
 
     type: Any
@@ -29,11 +30,12 @@ class Signature:
         return str(self.type.name)
 
     def __repr__(self) -> str:
-        shown = [*map(repr, self.args), *(f"{name}={v!r}" for name, v in self.kwargs.items())]
+        args, kwargs = masked_in_part(self.type.task, self.args, self.kwargs)
+        shown = [*map(repr, args), *(f"{name}={v!r}" for name, v in kwargs.items())]
         return f"{self.task}({', '.join(shown)})"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the call here and now, as a function."""
+        """Run the call in this process, as a function."""
         merged = self.clone(args, kwargs)
         return self.type(*merged.args, **merged.kwargs)
 
@@ -57,7 +59,7 @@ class Signature:
         return Signature(self.type, (*(args or ()), *self.args), both, merged)
 
     def delay(self, *args: Any, **kwargs: Any) -> Any:
-        """Queue the call, with further arguments, and return its result-to-be."""
+        """Queue the call, with further arguments, and return an `AsyncResult`."""
         return self.apply_async(args, kwargs)
 
     def apply_async(
@@ -66,7 +68,7 @@ class Signature:
         kwargs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
-        """Queue the call, with further arguments and options, and return its result-to-be."""
+        """Queue the call, with further arguments and options, and return an `AsyncResult`."""
         merged = self.clone(args, kwargs, **options)
         return self.type.apply_async(merged.args, merged.kwargs, **merged.options)
 
@@ -76,7 +78,7 @@ class Signature:
         kwargs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
-        """Run the call here and now and return its result."""
+        """Run the call in this process and return an `EagerResult`."""
         merged = self.clone(args, kwargs, **options)
         return self.type.apply(merged.args, merged.kwargs, **merged.options)
 
@@ -91,7 +93,7 @@ class Signature:
         """Not available."""
         raise NotSupported(
             f"{self!r}.link_error is not available here. "
-            "Catch the exception in the task and queue what is to follow."
+            "Catch the exception in the task, and queue the next task there."
         )
 
     on_error = link_error
@@ -105,7 +107,7 @@ def signature(
     immutable: bool = False,
     **more: Any,
 ) -> Signature:
-    """Return a call of a task, given itself or its name. Raises `NotRegistered`."""
+    """Return a signature of a task, given the task or its name. Raises `NotRegistered`."""
     if isinstance(task, Signature):
         return task
     found = find(task) if isinstance(task, str) else task
@@ -113,18 +115,17 @@ def signature(
 
 
 def find(name: str) -> Any:
-    """Return the `Task` of a name. Raises `NotRegistered`."""
+    """Return the `Task` with this name. Raises `NotRegistered`."""
     known = tasks()
     task = known.get(name)
     if task is None:
-        close = get_close_matches(name, known, n=1)
-        cure = f"Did you mean {close[0]!r}?" if close else "Import the module that defines it."
+        cure = did_you_mean(name, known, "Import the module that defines it.")
         raise NotRegistered(f"no @shared_task has the name {name!r}. {cure}")
     return task
 
 
 def tasks() -> dict[str, Any]:
-    """Return every task that `shared_task` has made, by name."""
+    """Return all tasks that `shared_task` has made, by name."""
     made = ((name, getattr(one.func, "celery_task", None)) for name, one in tasks_registry.items())
     return {name: task for name, task in made if task is not None}
 
@@ -137,7 +138,7 @@ def chain(*tasks: Any, **options: Any) -> NoReturn:
 def group(*tasks: Any, **options: Any) -> NoReturn:
     """Not available."""
     raise NotSupported(
-        "group is not available here. Call delay() for each; many at once: "
+        "group is not available here. Call delay() for each, or queue many at once with "
         "my_task.task.queue_many(calls)."
     )
 
@@ -145,8 +146,8 @@ def group(*tasks: Any, **options: Any) -> NoReturn:
 def chord(*tasks: Any, **options: Any) -> NoReturn:
     """Not available."""
     raise NotSupported(
-        "chord is not available here. Count what is left in a model of yours, and queue the last "
-        "step from the task that finishes last."
+        "chord is not available here. Count the remaining tasks in a model of your own, and queue "
+        "the last step from the task that finishes last."
     )
 
 

@@ -1,4 +1,4 @@
-"""System checks of a project that uses this face: what of its Celery configuration is lost."""
+"""System checks of a project that uses Celery's API: configuration that has no effect here."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def check_beat_schedule(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [
         Error(
             f"CELERY_BEAT_SCHEDULE{f'[{name!r}]' if name else ''} is not scheduled: {problem}",
-            hint="Mend the entry, or remove it.",
+            hint="Fix the entry, or remove it.",
             id="toosimpleq.E150",
         )
         for name, problem in beat.problems.items()
@@ -22,14 +22,14 @@ def check_beat_schedule(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register
 def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Find CELERY_* settings that mean nothing here."""
+    """Find CELERY_* settings that have no effect here."""
     names = conf.names_without_effect()
     if not names or not canvas.tasks():
         return []
     return [
         Info(
             f"These settings have no effect on this queue: {', '.join(names)}.",
-            hint="Remove them when no task is left with Celery.",
+            hint="Remove them when no task runs on Celery any more.",
             id="toosimpleq.I150",
         )
     ]

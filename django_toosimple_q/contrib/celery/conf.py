@@ -1,4 +1,4 @@
-"""The only reader of CELERY_* settings: those that mean something here, with their defaults."""
+"""The only reader of CELERY_* settings: those that have an effect here, with their defaults."""
 
 from typing import Any
 
@@ -7,17 +7,18 @@ from django.conf import settings
 PREFIX = "CELERY_"
 
 DEFAULTS: dict[str, Any] = {
-    # Calls run at once, where they are made; with PROPAGATES, their errors are raised there.
+    # Run calls at once in the calling process; with PROPAGATES, raise their errors there.
     "CELERY_TASK_ALWAYS_EAGER": False,
     "CELERY_TASK_EAGER_PROPAGATES": False,
-    # Names to {"task", "schedule": crontab() | timedelta | seconds, "args", "kwargs", "options"}.
+    # Maps names to
+    # {"task", "schedule": crontab() | timedelta | seconds, "args", "kwargs", "options"}.
     "CELERY_BEAT_SCHEDULE": {},
-    # The zone of crontab() and of an eta without one; default: TIME_ZONE.
+    # The time zone of crontab() and of a naive eta; default: TIME_ZONE.
     "CELERY_TIMEZONE": None,
-    # Modules with tasks that are imported beside every app's tasks.py.
+    # Modules with tasks to import in addition to every app's tasks.py.
     "CELERY_IMPORTS": (),
     "CELERY_INCLUDE": (),
-    # What a task has that does not say otherwise.
+    # The defaults of tasks.
     "CELERY_TASK_DEFAULT_QUEUE": "default",
     "CELERY_TASK_DEFAULT_PRIORITY": 0,
     "CELERY_TASK_ROUTES": {},
@@ -36,7 +37,7 @@ def get(name: str) -> Any:
 
 
 def names_without_effect() -> list[str]:
-    """Return the project's CELERY_* settings that mean nothing here."""
+    """Return the project's CELERY_* settings that have no effect here."""
     return sorted(
         name for name in dir(settings) if name.startswith(PREFIX) and name not in DEFAULTS
     )

@@ -1,30 +1,28 @@
-"""Celery's exceptions as this queue raises them, and `NotSupported` for what it does not have."""
+"""Celery's exceptions as this queue raises them, and `NotSupported` for missing features."""
 
 import builtins
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
-from django.utils import timezone
-
 from django_toosimple_q import exceptions as core
-from django_toosimple_q.task import resolve_due
+from django_toosimple_q.moments import aware, current_moment, resolve_due
 
-# One class: what is raised inside a task that overruns can be caught there under either name.
+# Both names are one class, so a task that exceeds its limit can catch it by either.
 SoftTimeLimitExceeded = core.TaskTimeout
 TimeLimitExceeded = core.TaskTimeout
 
 
 class CeleryError(core.ToosimpleQError):
-    """Any error of this face."""
+    """The base class of the errors of Celery's API."""
 
 
 class NotSupported(CeleryError, NotImplementedError):
-    """Something that Celery has and this queue has not."""
+    """A feature of Celery that this queue does not have."""
 
 
 def absent(module: str, cures: Mapping[str, str]) -> Callable[[str], NoReturn]:
-    """Return the `__getattr__` of a module that says what to use instead of Celery's names."""
+    """Return a module's `__getattr__`, which names a replacement for each missing name."""
 
     def refuse(name: str) -> NoReturn:
         if name in cures:
@@ -35,29 +33,29 @@ def absent(module: str, cures: Mapping[str, str]) -> Callable[[str], NoReturn]:
 
 
 class NotRegistered(CeleryError, KeyError):
-    """A task name that no import has registered."""
+    """No imported module has registered a task with this name."""
 
     __str__ = Exception.__str__
 
 
 class InvalidId(CeleryError, ValueError):
-    """A task id that is no UUID."""
+    """A task id is not a UUID."""
 
 
 class InvalidOption(CeleryError, ValueError):
-    """An option of a call with a value that cannot be right."""
+    """An option of a call has an invalid value."""
 
 
 class IgnoredOption(UserWarning):
-    """An option of a call that changes nothing here."""
+    """An option of a call has no effect here."""
 
 
 class TaskError(CeleryError):
-    """What came of a task when it is not a result."""
+    """A task ended without a result."""
 
 
 class TaskFailed(TaskError):
-    """The task raised an exception whose class cannot be made again here: `str()` has its text."""
+    """The task raised an exception that cannot be rebuilt here. `str()` is its text."""
 
 
 class TaskRevokedError(TaskError):
@@ -69,17 +67,17 @@ class MaxRetriesExceededError(TaskError):
 
 
 class ResultGone(TaskError, LookupError):
-    """The call has ended and its row is deleted."""
+    """The call has ended, and its row has been deleted."""
 
 
 class TimeoutError(CeleryError, builtins.TimeoutError):  # noqa: A001  (Celery's name)
-    """There was no result in time."""
+    """The call did not end in time."""
 
 
 class Retry(core.Retry):
-    """Ends the attempt; the call runs again after `when` (seconds, or a datetime).
+    """Ends the attempt. The call runs again after `when` (seconds, or a datetime).
 
-    `task.retry()` makes and raises it. Raised by hand it uses up a retry in the same way.
+    `task.retry()` raises it. A task that raises it directly also uses up a retry.
     """
 
     def __init__(
@@ -92,7 +90,7 @@ class Retry(core.Retry):
         count: bool = True,
     ) -> None:
         delay = _seconds_until(when) if isinstance(when, datetime) else when
-        super().__init__(message or _told(exc, delay), delay=delay, count=count)
+        super().__init__(message or _message(exc, delay), delay=delay, count=count)
         self.message = message
         self.exc = exc
         self.when = when
@@ -100,23 +98,24 @@ class Retry(core.Retry):
 
 
 def _seconds_until(when: datetime) -> float:
-    return max(0.0, (resolve_due(when) - timezone.now()).total_seconds())
+    return max(0.0, (aware(resolve_due(when)) - current_moment()).total_seconds())
 
 
-def _told(exc: BaseException | None, delay: Any) -> str:
+def _message(exc: BaseException | None, delay: Any) -> str:
     seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
-    when = "Retry" if seconds is None else f"Retry in {seconds:g}s"
+    # The exception itself refuses anything that is not a number.
+    when = f"Retry in {seconds:g}s" if isinstance(seconds, int | float) else "Retry"
     return when if exc is None else f"{when}: {exc!r}"
 
 
 __getattr__ = absent(
     "celery.exceptions",
     {
-        "Ignore": "Raise django_toosimple_q.exceptions.Cancel: the call fails at once, for good.",
-        "Reject": "Raise django_toosimple_q.exceptions.Cancel: the call fails at once, for good.",
-        "WorkerLostError": "A call whose worker died is INTERRUPTED; its row says so.",
+        "Ignore": "Raise django_toosimple_q.exceptions.Cancel, which fails without a retry.",
+        "Reject": "Raise django_toosimple_q.exceptions.Cancel, which fails without a retry.",
+        "WorkerLostError": "The row of a call whose worker died is INTERRUPTED.",
         "ImproperlyConfigured": "Use django.core.exceptions.ImproperlyConfigured.",
         "ChordError": "There are no chords.",
-        "OperationalError": "What a lost database raises is django.db.OperationalError.",
+        "OperationalError": "A lost database raises django.db.OperationalError.",
     },
 )

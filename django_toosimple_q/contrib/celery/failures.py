@@ -1,4 +1,4 @@
-"""The exception of an attempt, made again from the traceback that its row keeps."""
+"""Rebuild the exception of an attempt from the class name and the message in its row."""
 
 import re
 import sys
@@ -8,64 +8,46 @@ from typing import Any
 
 from django_toosimple_q.contrib.celery.exceptions import TaskFailed
 
-# "package.module.Class" or "Class", then the message.
-LAST_PART = re.compile(r"^([A-Za-z_][\w.]*)(?:: (.*))?$", re.DOTALL)
-FRAME = '  File "'
-# An error of the operating system writes its arguments into its text.
+# The message of an OSError contains its arguments.
 SYSTEM = re.compile(r"^\[Errno (\d+)\] (.*?)(?:: '(.*)')?$", re.DOTALL)
-# The first line of a group, which is drawn as a tree.
-GROUP = re.compile(r"^  \| ([\w.]*ExceptionGroup: .*)$", re.MULTILINE)
 
 
-def exception_of(error: str) -> BaseException:
-    """Return the exception at the end of a traceback, of its own class when that is at hand.
+def exception_of(row: Any) -> BaseException:
+    """Return the exception that ended an attempt, of its own class if possible.
 
-    Only classes of modules that are imported already, which take a message, are made again.
+    The class must be in a module that is already imported, and must accept a message.
     """
-    text = last_part(error)
-    found = LAST_PART.match(text)
-    if found is None:
-        return TaskFailed(text)
-    path, message = found[1], found[2] or ""
-    kind = exception_class(path)
+    text = f"{shown(row.error_type)}: {row.error_message}" if row.error_type else row.error
+    kind = exception_class(row.error_type) if row.error_type else None
     if kind is None:
-        return TaskFailed(text)
+        return TaskFailed((text or "").rstrip("\n"))
     try:
-        return kind(*arguments(kind, message))
-    except Exception:  # a constructor that wants something else
+        return kind(*arguments(kind, row.error_message))
+    except Exception:  # the constructor expects other arguments
         return TaskFailed(text)
+
+
+def shown(path: str) -> str:
+    """Return the name of a class as a traceback shows it."""
+    return path.removeprefix("builtins.")
 
 
 def arguments(kind: type[Exception], message: str) -> tuple[Any, ...]:
-    """Return what an exception of a class was made of, going by its text."""
+    """Return the arguments of an exception, read from its message."""
     if not message:
         return ()
     if issubclass(kind, KeyError):
-        with suppress(ValueError, SyntaxError):  # a key that is no literal
+        with suppress(ValueError, SyntaxError):  # the key is not a literal
             return (literal_eval(message),)
     system = SYSTEM.match(message) if issubclass(kind, OSError) else None
     if system:
-        number, told, name = system.groups()
-        return (int(number), told) if name is None else (int(number), told, name)
+        number, reason, name = system.groups()
+        return (int(number), reason) if name is None else (int(number), reason, name)
     return (message,)
 
 
-def last_part(error: str) -> str:
-    """Return what stands after the last frame of a traceback: class and message."""
-    group = GROUP.search(error)
-    if group:
-        return group[1]
-    lines = error.rstrip("\n").split("\n")
-    frames = [number for number, line in enumerate(lines) if line.startswith(FRAME)]
-    if not frames:
-        return error.rstrip("\n")
-    # The frame's own code follows it, indented; a message may have lines that are, too.
-    after = (number for number in range(frames[-1] + 1, len(lines)) if lines[number][:1] != " ")
-    return "\n".join(lines[next(after, 0) :])
-
-
 def exception_class(path: str) -> type[Exception] | None:
-    """Return the exception class of a dotted name, or None."""
+    """Return the exception class with this dotted name, or None."""
     module, _, name = path.rpartition(".")
     while module and module not in sys.modules:
         module, _, outer = module.rpartition(".")

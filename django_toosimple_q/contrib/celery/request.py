@@ -1,4 +1,4 @@
-"""What a running task is told about its call: `self.request`."""
+"""`self.request`: what a running task can read about its call."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,22 +10,23 @@ from socket import gethostname
 from typing import Any
 
 from django_toosimple_q.contrib.celery.exceptions import Retry
-from django_toosimple_q.contrib.celery.ids import make_id
 from django_toosimple_q.execution import Claimed
+from django_toosimple_q.moments import project_datetime
+from django_toosimple_q.public_ids import make_id
 
 
 @dataclass(kw_only=True)
 class Request:
-    """One call of a task; called directly, as a function, it has no id and no retries.
+    """One call of a task. If the task is called directly, as a function, it has no id.
 
-    `row` is what a worker has claimed, `asked` what `retry(throw=False)` made.
+    `row` is the claimed row, and `asked` is the exception that `retry(throw=False)` returned.
     """
 
     task: str
     row: Claimed | None = None
     eager_id: str | None = None
-    args: Sequence[Any] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    args: Sequence[Any] = field(default=(), repr=False)
+    kwargs: Mapping[str, Any] = field(default_factory=dict, repr=False)
     retries: int = 0
     is_eager: bool = False
     called_directly: bool = True
@@ -33,7 +34,7 @@ class Request:
     expires: datetime | None = None
     delivery_info: Mapping[str, Any] = field(default_factory=dict)
     asked: Retry | None = None
-    # What only brokers, workflows and Celery's own workers fill.
+    # Only brokers, workflows and Celery's own workers set these.
     headers: None = None
     timelimit: tuple[float | None, float | None] = (None, None)
     reply_to: None = None
@@ -47,7 +48,7 @@ class Request:
 
     @cached_property
     def id(self) -> str | None:
-        """Return the id that the caller has, made when a task asks for it."""
+        """Return the id that the caller got. It is computed when a task asks for it."""
         if self.eager_id or self.row is None:
             return self.eager_id
         row = self.row
@@ -60,7 +61,7 @@ class Request:
 
     @property
     def left(self) -> int:
-        """Return what the row has of retries, -1 for ever."""
+        """Return how many retries the row has left; -1 means for ever."""
         return 0 if self.row is None else self.row.retries
 
     @property
@@ -77,7 +78,7 @@ class Request:
 
 
 class CurrentTask:
-    """Stands for the task that runs here; false when none does."""
+    """A proxy for the task that runs in this context. It is false if none does."""
 
     def __bool__(self) -> bool:
         return _current.get() is not None
@@ -85,7 +86,10 @@ class CurrentTask:
     def __getattr__(self, name: str) -> Any:
         current = _current.get()
         if current is None:
-            raise AttributeError(f"no task runs here, so current_task has no {name!r}.")
+            raise AttributeError(
+                f"no task runs in this context, so current_task has no {name!r}. "
+                "Read it inside a task."
+            )
         return getattr(current[0], name)
 
 
@@ -97,7 +101,7 @@ _current: ContextVar[tuple[Any, Request] | None] = ContextVar("toosimpleq_celery
 
 @contextmanager
 def entered(task: Any, request: Request) -> Iterator[None]:
-    """Let `task.request` be this one inside."""
+    """Make `request` the `task.request` in a `with` block."""
     token = _current.set((task, request))
     try:
         yield
@@ -106,7 +110,7 @@ def entered(task: Any, request: Request) -> Iterator[None]:
 
 
 def request_of(task: Any) -> Request:
-    """Return the call of a task that runs here, or that of a direct call."""
+    """Return the request of a task that runs in this context, or that of a direct call."""
     current = _current.get()
     return current[1] if current and current[0] is task else Request(task=task.name)
 
@@ -114,7 +118,7 @@ def request_of(task: Any) -> Request:
 def from_row(
     claimed: Claimed, total: int, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Request:
-    """Return the call of a claimed row, given the retries that its task has in all."""
+    """Return the request of a claimed row. `total` is the number of retries of its task."""
     return Request(
         task=claimed.task_name,
         row=claimed,
@@ -122,9 +126,9 @@ def from_row(
         kwargs=kwargs,
         retries=retries_used(claimed, total),
         called_directly=False,
-        # A row is due when it was made, unless somebody asked for another time.
-        eta=None if claimed.due == claimed.created else claimed.due,
-        expires=claimed.expires,
+        # A row is due when it was created, unless the caller gave another time.
+        eta=None if claimed.due == claimed.created else project_datetime(claimed.due),
+        expires=claimed.expires and project_datetime(claimed.expires),
         delivery_info={"routing_key": claimed.queue, "priority": claimed.priority},
     )
 
@@ -132,10 +136,11 @@ def from_row(
 def retries_used(claimed: Claimed, total: int) -> int:
     """Return how many retries a row's call has used up.
 
-    What the row has left tells it, but for a task that is retried for ever, or further than its
-    definition says: there each attempt counts that did not follow a worker's death.
+    The retries that the row has left give the number. They do not for a task that is retried for
+    ever, or more often than its definition says. There, all attempts count except those that
+    followed the death of a worker.
     """
-    attempts_before = max(0, claimed.attempt - 1 - claimed.deaths)
+    attempts_before = max(0, claimed.attempt - 1 - claimed.crash_count)
     if total >= 0 and claimed.retries > 0:
         return min(attempts_before, max(0, total - claimed.retries))
     return attempts_before

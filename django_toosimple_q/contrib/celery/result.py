@@ -1,4 +1,4 @@
-"""`AsyncResult`: a call by its id, and how it stands. `EagerResult`: one that has run already."""
+"""`AsyncResult`, a call by its id, and `EagerResult`, a call that has already run."""
 
 import time
 from datetime import datetime
@@ -18,7 +18,7 @@ from django_toosimple_q.contrib.celery.options import warn_ignored
 
 
 class Result:
-    """What both kinds of result have in common: all follows from state, value and traceback."""
+    """What both kinds of result share. All of it follows from state, value and traceback."""
 
     id: str
 
@@ -57,28 +57,28 @@ class Result:
         return self.result
 
     def ready(self) -> bool:
-        """Tell whether the call has ended, well or not."""
+        """Return whether the call has ended, with or without success."""
         return self.state in states.READY_STATES
 
     def successful(self) -> bool:
-        """Tell whether the call has succeeded."""
+        """Return whether the call has succeeded."""
         return self.state == states.SUCCESS
 
     def failed(self) -> bool:
-        """Tell whether the call has failed, and will not be retried."""
+        """Return whether the call has failed, and will not be retried."""
         return self.state == states.FAILURE
 
     def forget(self) -> None:
-        """Do nothing: TOOSIMPLEQ_RETENTION says how long results are kept."""
+        """Do nothing, since TOOSIMPLEQ_RETENTION sets how long results are kept."""
 
 
 class AsyncResult(Result):
-    """A call by its id, the one that `delay` gave out. Reads its rows anew each time.
+    """A call by its id, as returned by `delay`. Each access reads its rows again.
 
         AsyncResult(order.task_id).revoke()
 
-    An id that no row fits is PENDING, as with Celery: the call may not be committed yet, or its
-    row may be deleted. Raises `InvalidId` for what is no UUID.
+    An id without a row is PENDING, as with Celery: the call may not be committed yet, or its row
+    may have been deleted. Raises `InvalidId` if the id is not a UUID.
     """
 
     def __init__(self, id: str | UUID, *args: Any, **kwargs: Any) -> None:  # noqa: A002
@@ -98,7 +98,7 @@ class AsyncResult(Result):
 
     @property
     def traceback(self) -> str | None:
-        """Return the traceback of the last attempt, when it failed."""
+        """Return the traceback of the last attempt, or None if it did not fail."""
         return self._standing().traceback
 
     @property
@@ -121,11 +121,12 @@ class AsyncResult(Result):
     def date_done(self) -> datetime | None:
         return self._field("finished")
 
-    def revoke(self, connection: Any = None, terminate: bool = False, **options: Any) -> None:
-        """Take the call back if it still waits, a retry included; one that runs goes on.
+    def revoke(self, connection: Any = None, terminate: bool = False, **options: Any) -> Any:
+        """Take back a call that waits, also for a retry. A running call continues.
 
-        A task that looks at `current_task_exec().interrupted` is told there; `terminate` does not
-        cut it off, and warns.
+        Return a `django_toosimple_q.Cancellation`, where Celery returns None: CANCELLED if the call
+        never begins, ASKED if a worker has claimed it, TOO_LATE if it has ended. A running task can
+        check `current_task().interrupted`. `terminate` does not interrupt it, and warns.
         """
         given = {"connection": connection, "terminate": terminate, **options}
         for option, value in given.items():
@@ -133,17 +134,17 @@ class AsyncResult(Result):
                 warn_ignored(option, "revoke")
         from django_toosimple_q.contrib.celery import rows
 
-        rows.revoke(self._uuid)
+        return rows.revoke(self._uuid)
 
     def get(
         self, timeout: float | None = None, propagate: bool = True, interval: float = 0.1, **_: Any
     ) -> Any:
-        """Wait until the call has ended and return its value, or raise its exception.
+        """Wait until the call has ended, and return its value or raise its exception.
 
-        Better not called inside a task (it keeps a place in the worker that the other call may
-        need), nor in a transaction in which the call was made (nobody else sees it before the
-        commit). Raises `TimeoutError` after `timeout` seconds, `TaskRevokedError` for a call that
-        was revoked, `ResultGone` for one whose row is deleted meanwhile.
+        Avoid calling it inside a task, where it occupies a slot that the other call may need, and
+        in the transaction that queued the call, since no worker sees the call before the commit.
+        Raises `TimeoutError` after `timeout` seconds, `TaskRevokedError` if the call was revoked,
+        and `ResultGone` if its row is deleted meanwhile.
         """
         began = time.monotonic()
         while (standing := self._standing()).state not in states.READY_STATES:
@@ -151,11 +152,11 @@ class AsyncResult(Result):
             if left is not None and left <= 0:
                 raise TimeoutError(
                     f"call {self.id} is {standing.state} after {timeout:g} s. "
-                    "Is a worker running that takes its queue?"
+                    "Check that a worker runs its queue."
                 )
             if standing.attempts:
                 self._wait_for(standing.attempts[-1], left)
-            else:  # not committed yet, perhaps
+            else:  # perhaps not committed yet
                 time.sleep(interval if left is None else min(interval, left))
         value = standing.result()
         if propagate and standing.state != states.SUCCESS:
@@ -169,15 +170,15 @@ class AsyncResult(Result):
             row.wait_done(timeout)
         except core.ResultGone as error:
             raise ResultGone(
-                f"call {self.id} has ended and its row is deleted. "
-                "Let TOOSIMPLEQ_RETENTION keep the rows whose results are waited for."
+                f"call {self.id} has ended, and its row has been deleted. "
+                "Set TOOSIMPLEQ_RETENTION to keep rows until their results are read."
             ) from error
 
     def _standing(self) -> Any:
-        # Results may be made before the models are ready; they are asked later.
+        # Results may be made before the models are ready. Their rows are read later.
         from django_toosimple_q.contrib.celery import rows
 
-        return rows.look(self._uuid)
+        return rows.standing_of(self._uuid)
 
     def _field(self, name: str) -> Any:
         attempts = self._standing().attempts
@@ -185,7 +186,7 @@ class AsyncResult(Result):
 
 
 class EagerResult(Result):
-    """The result of a call that ran where it was made."""
+    """The result of a call that ran in the calling process."""
 
     def __init__(
         self,
@@ -210,11 +211,11 @@ class EagerResult(Result):
         return self._value
 
     def ready(self) -> bool:
-        """Tell that the call has ended."""
+        """Return True, since the call has ended."""
         return True
 
     def revoke(self, *args: Any, **options: Any) -> None:
-        """Call the state REVOKED; the call has run."""
+        """Set the state to REVOKED, although the call has run."""
         self._state = states.REVOKED
 
     def get(self, timeout: float | None = None, propagate: bool = True, **_: Any) -> Any:
@@ -231,10 +232,10 @@ class EagerResult(Result):
 __getattr__ = absent(
     "celery.result",
     {
-        "GroupResult": "There are no groups: keep the result of each delay() in a list.",
+        "GroupResult": "There are no groups. Keep the result of each delay() in a list.",
         "ResultSet": "Keep the result of each delay() in a list.",
         "ResultBase": "Use AsyncResult.",
-        "allow_join_result": "get() is allowed in tasks, and warns.",
-        "result_from_tuple": "Keep the .id, and make AsyncResult(id) of it.",
+        "allow_join_result": "get() is allowed in tasks, with a warning.",
+        "result_from_tuple": "Keep the .id, and use AsyncResult(id).",
     },
 )

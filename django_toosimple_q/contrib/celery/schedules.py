@@ -1,4 +1,4 @@
-"""`crontab()` and intervals, as expressions that a schedule of this queue takes."""
+"""`crontab()` and intervals, as expressions for schedules of this queue."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from django_toosimple_q.cron import Cron
 from django_toosimple_q.schedule import Schedule
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# The names of a field's values, from its first on; three letters are enough.
+# The names of a field's values, from the smallest on. Three letters are enough.
 NAMES = {
     "day_of_week": ("sun", "mon", "tue", "wed", "thu", "fri", "sat"),
     "month_of_year": (
@@ -19,7 +19,7 @@ NAMES = {
         *("jul", "aug", "sep", "oct", "nov", "dec"),
     ),
 }
-# First and last value of each field, by Celery's name of it.
+# The first and last value of each field, by Celery's name for the field.
 RANGES = {
     "minute": (0, 59),
     "hour": (0, 23),
@@ -30,11 +30,11 @@ RANGES = {
 
 
 class crontab:
-    """Celery's crontab: each field a number, a text such as "*/15" or "mon-fri", or a list.
+    """Celery's crontab. Each field is a number, a text such as "*/15" or "mon-fri", or a list.
 
         crontab(minute=30, hour=7, day_of_week="mon-fri")
 
-    `cron` is the same as one expression. Raises `InvalidOption`, and `NotSupported` when both
+    `cron` is the equivalent cron expression. Raises `InvalidOption`. Raises `NotSupported` if both
     day_of_month and day_of_week are given: Celery fires when both match, cron when one does.
     """
 
@@ -55,7 +55,7 @@ class crontab:
         if days != "*" and weekdays != "*":
             raise NotSupported(
                 f"crontab with day_of_month={day_of_month!r} and day_of_week={day_of_week!r} is "
-                "not available here. Give one of them, and look at the other inside the task."
+                "not available here. Use one of them, and check the other inside the task."
             )
         fields = field("minute", minute), field("hour", hour), days
         self.cron = " ".join([*fields, field("month_of_year", month_of_year), weekdays])
@@ -71,7 +71,7 @@ class crontab:
 
 
 class schedule:
-    """Celery's interval: `run_every` is a timedelta or a number of seconds."""
+    """Celery's interval. `run_every` is a timedelta or a number of seconds."""
 
     def __init__(self, run_every: float | timedelta, *args: Any, **kwargs: Any) -> None:
         self.run_every = timedelta(seconds=seconds_of("run_every", run_every))
@@ -80,13 +80,13 @@ class schedule:
 def solar(*args: Any, **kwargs: Any) -> NoReturn:
     """Not available."""
     raise NotSupported(
-        "solar is not available here. Queue the next call with eta= at the end of the task."
+        "solar is not available here. Queue the next call at the end of the task, with eta=…."
     )
 
 
 @dataclass(frozen=True)
 class Interval(Cron):
-    """Occurrences at equal distances, counted from 1970 on, so that all workers agree on them."""
+    """Occurrences at equal intervals, counted from 1970 so that all workers agree on them."""
 
     every: timedelta = timedelta()
 
@@ -113,7 +113,7 @@ class Interval(Cron):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class IntervalSchedule(Schedule):
-    """A schedule that queues its task every so often; `cron` says how often in words."""
+    """A schedule that queues its task at intervals. `cron` is the interval as a text."""
 
     cron: str = "manual"
     every: timedelta
@@ -121,14 +121,14 @@ class IntervalSchedule(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.every < timedelta(seconds=1) or self.every % timedelta(seconds=1):
-            raise self._wrong("schedule", self.every, "Use whole seconds, 1 at least.")
+            raise self._wrong("schedule", self.every, "Use whole seconds, at least 1.")
         text = f"every {self.every / timedelta(seconds=1):.0f} s"
         object.__setattr__(self, "cron", text)
         object.__setattr__(self, "expression", Interval(text, UTC, every=self.every))
 
 
 def field(name: str, value: Any) -> str:
-    """Return a field of `crontab` as cron writes it. Raises `InvalidOption`."""
+    """Return a field of `crontab` in cron's syntax. Raises `InvalidOption`."""
     if isinstance(value, int) and not isinstance(value, bool):
         parts = [str(value)]
     elif isinstance(value, str):
@@ -157,7 +157,7 @@ def _part(name: str, part: str) -> str:
     stop = _number(name, last)
     if start <= stop:
         return f"{start}-{stop}{slash}{step}"
-    # "fri-mon" runs over the end of the week.
+    # "fri-mon" wraps around the end of the week.
     smallest, largest = RANGES[name]
     around = [*range(start, largest + 1), *range(smallest, stop + 1)]
     return ",".join(map(str, around[:: int(step or 1)]))

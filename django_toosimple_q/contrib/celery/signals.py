@@ -1,4 +1,4 @@
-"""Stands where Celery has `celery.signals`, to say what there is instead."""
+"""Refuse the names of `celery.signals`, and name what to use instead."""
 
 from django_toosimple_q.contrib.celery.exceptions import absent
 
@@ -6,7 +6,7 @@ STARTED, FINISHED, WORKER_STARTED, WORKER_STOPPED = (
     f"Connect to django_toosimple_q.signals.{name}."
     for name in ("task_started", "task_finished", "worker_started", "worker_stopped")
 )
-PUBLISHED = "A call is a row: connect to nothing, or do it where the task is delayed."
+PUBLISHED = "Put the code where the task is queued."
 
 __getattr__ = absent(
     "celery.signals",
@@ -25,7 +25,7 @@ __getattr__ = absent(
         ),
         **dict.fromkeys(
             ("setup_logging", "after_setup_logger", "after_setup_task_logger"),
-            "Write it into Django's LOGGING.",
+            "Use Django's LOGGING setting.",
         ),
     },
 )

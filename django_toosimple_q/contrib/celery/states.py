@@ -1,4 +1,4 @@
-"""Celery's words for the state of a call."""
+"""Celery's names for the states of a call."""
 
 PENDING = "PENDING"
 STARTED = "STARTED"

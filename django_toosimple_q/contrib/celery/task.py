@@ -1,4 +1,4 @@
-"""`@shared_task`: a function with Celery's methods, and its definition on this queue."""
+"""`@shared_task`: makes a function a task with Celery's methods, defined on this queue."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +21,7 @@ from django_toosimple_q.contrib.celery.exceptions import (
 from django_toosimple_q.contrib.celery.request import Request, entered, from_row, request_of
 from django_toosimple_q.exceptions import InvalidDefinition
 from django_toosimple_q.execution import current_task_exec
+from django_toosimple_q.masking import MASK, hiding_variables, masked
 from django_toosimple_q.registry import tasks_registry
 
 R = TypeVar("R")
@@ -31,16 +32,20 @@ REFUSED = {
     "chunks": "Call delay() for each slice.",
     "replace": "Queue the other task and return.",
     "add_to_chord": "Queue the next task from the task that finishes last.",
-    "app": "There is no app: call tasks directly, read settings from Django's.",
-    "backend": "Results are rows: AsyncResult(id).",
-    "update_state": "Store the progress in a model of yours.",
+    "app": "There is no app. Call tasks directly, and read Django's settings.",
+    "backend": "Results are rows. Use AsyncResult(id).",
+    "update_state": "Store the progress in a model of your own.",
 }
 
 
-class Task(Generic[R]):
-    """A function made by `@shared_task`: called, it runs here; delayed, it runs in a worker.
+# What takes the arguments of a call.
+QUEUEING = ("delay", "delay_on_commit", "apply_async", "apply_async_on_commit", "apply")
 
-    `task` is its definition on this queue, `run` the function itself.
+
+class Task(Generic[R]):
+    """A task made by `@shared_task`. A call runs it here, and `delay` runs it in a worker.
+
+    `task` is its definition on this queue, and `run` is the function itself.
     """
 
     MaxRetriesExceededError = MaxRetriesExceededError
@@ -59,6 +64,9 @@ class Task(Generic[R]):
             func=_run_by_worker(self), name=name, **definition.settings_of(name, given)
         )
         tasks_registry.register(self.task)
+        if self.task.sensitive:
+            for method in QUEUEING:
+                setattr(self, method, hiding_variables(getattr(self, method)))
 
     def __repr__(self) -> str:
         return f"<@task: {self.name}>"
@@ -74,7 +82,7 @@ class Task(Generic[R]):
         raise AttributeError(f"a task has no attribute {name!r}")
 
     def __call__(self, *args: Any, **kwargs: Any) -> R:
-        """Run the function here and now."""
+        """Run the function in this process."""
         with entered(self, Request(task=self.name, args=args, kwargs=kwargs)):
             return self.call(args, kwargs)
 
@@ -84,11 +92,11 @@ class Task(Generic[R]):
 
     @property
     def request(self) -> Request:
-        """Return the call that runs in this context."""
+        """Return the request of the call that runs in this context."""
         return request_of(self)
 
     def delay(self, *args: Any, **kwargs: Any) -> result.AsyncResult | result.EagerResult:
-        """Queue a call and return its result-to-be."""
+        """Queue a call and return an `AsyncResult`."""
         return self.apply_async(args, kwargs)
 
     def apply_async(
@@ -97,7 +105,7 @@ class Task(Generic[R]):
         kwargs: Mapping[str, Any] | None = None,
         **call_options: Any,
     ) -> result.AsyncResult | result.EagerResult:
-        """Queue a call and return its result-to-be; the row is part of the caller's transaction.
+        """Queue a call and return an `AsyncResult`. Its row is part of the caller's transaction.
 
             add.apply_async((2, 3), countdown=60, queue="slow")
 
@@ -105,11 +113,11 @@ class Task(Generic[R]):
         priority, time_limit, soft_time_limit. Raises `InvalidArguments` (a TypeError) when the
         arguments do not fit, `InvalidOption`, `InvalidDue` or `NotSupported` for an option.
         """
-        args, kwargs = _checked(self.name, args, kwargs)
+        args, kwargs = _checked(self.task, args, kwargs)
         call = options.read(call_options)
         if eager.is_on():
             return eager.run(self, args, kwargs, throw=eager.propagates())
-        # Tasks may be defined before the models are ready; calls are made later.
+        # Tasks may be defined before the models are ready. Calls are queued later.
         from django_toosimple_q.contrib.celery import rows
 
         task = replace(self.task, **call.changes) if call.changes else self.task
@@ -122,26 +130,26 @@ class Task(Generic[R]):
         throw: bool | None = None,
         **call_options: Any,
     ) -> result.EagerResult:
-        """Run a call here and now, retries included, and return its result.
+        """Run a call in this process, with its retries, and return its result.
 
-        Its exception is kept in the result, or raised with `throw`, by default
-        CELERY_TASK_EAGER_PROPAGATES.
+        The result keeps its exception. With `throw`, which defaults to
+        CELERY_TASK_EAGER_PROPAGATES, the exception is raised.
         """
-        args, kwargs = _checked(self.name, args, kwargs)
+        args, kwargs = _checked(self.task, args, kwargs)
         options.read(call_options)
         throws = eager.propagates() if throw is None else throw
         return eager.run(self, args, kwargs, throw=throws)
 
-    # A call is part of the caller's transaction, so it waits for the commit anyway.
+    # A call is part of the caller's transaction, so it waits for the commit in any case.
     delay_on_commit = delay
     apply_async_on_commit = apply_async
 
     def s(self, *args: Any, **kwargs: Any) -> canvas.Signature:
-        """Return a call to be made later."""
+        """Return a signature, a call to be made later."""
         return canvas.Signature(self, args, kwargs)
 
     def si(self, *args: Any, **kwargs: Any) -> canvas.Signature:
-        """Return a call to be made later that takes no further arguments."""
+        """Return an immutable signature, which takes no further arguments."""
         return canvas.Signature(self, args, kwargs, immutable=True)
 
     def signature(
@@ -151,7 +159,7 @@ class Task(Generic[R]):
         immutable: bool = False,
         **call_options: Any,
     ) -> canvas.Signature:
-        """Return a call to be made later, with options for `apply_async`."""
+        """Return a signature with options for `apply_async`."""
         return canvas.Signature(self, args or (), kwargs or {}, call_options, immutable)
 
     subtask = signature
@@ -167,10 +175,11 @@ class Task(Generic[R]):
         max_retries: int | None = None,
         **call_options: Any,
     ) -> Retry:
-        """Run this call again later: after `countdown` seconds, or `default_retry_delay`.
+        """Run this call again after `countdown` seconds, by default `default_retry_delay`.
 
-        Raises `Retry`, which ends the attempt; with `throw` false returns it, and the attempt
-        ends with the function. With no retries left raises `exc`, or `MaxRetriesExceededError`.
+        Raises `Retry`, which ends the attempt. With `throw=False` it returns the exception, and
+        the attempt ends when the function returns. If no retries are left, it raises `exc`, or
+        else `MaxRetriesExceededError`.
         """
         request = self.request
         if request.called_directly:
@@ -178,14 +187,15 @@ class Task(Generic[R]):
         _refuse_changes(self.name, request, args, kwargs, call_options)
         limit = self.max_retries if max_retries is None else max_retries
         if limit is not None and request.retries >= limit:
+            shown = masked(self.task, request.args, request.kwargs)
             raise exc or MaxRetriesExceededError(
-                f"Can't retry {self.name}[{request.id}] args:{request.args} kwargs:{request.kwargs}"
+                f"Can't retry {self.name}[{request.id}] args:{shown[0]} kwargs:{shown[1]}"
             )
         due = options.due_of(countdown, eta)
         when = (
             due if eta is not None else self.default_retry_delay if countdown is None else countdown
         )
-        # A limit given here may go beyond the definition's: then the row has no more to count.
+        # max_retries may exceed that of the definition. The row then has no retries left to count.
         asked = Retry(exc=exc, when=when, is_eager=request.is_eager, count=request.left != 0)
         if throw:
             raise asked from exc or exc_info()[1]
@@ -193,7 +203,7 @@ class Task(Generic[R]):
         return asked
 
     def call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> R:
-        """Call the function, its task first when it is bound; raise what `retry` left behind."""
+        """Call the function, with the task as first argument if bound. Raise a pending `Retry`."""
         function: Any = async_to_sync(self.run) if iscoroutinefunction(self.run) else self.run
         try:
             value: R = function(self, *args, **kwargs) if self.bound else function(*args, **kwargs)
@@ -214,34 +224,35 @@ def shared_task(
     function: None = None, /, **given: Any
 ) -> Callable[[Callable[..., R]], Task[R]]: ...
 def shared_task(function: Any = None, /, **given: Any) -> Any:
-    """Make a function a task that `delay()` queues.
+    """Turn a function into a task that `delay()` queues.
 
         @shared_task(bind=True, autoretry_for=(OSError,), retry_backoff=True)
         def fetch(self, url): ...
 
     Options: name, queue, priority, bind, autoretry_for, dont_autoretry_for, retry_kwargs,
     max_retries (3), default_retry_delay (180), retry_backoff, retry_backoff_max (600),
-    retry_jitter, time_limit, soft_time_limit, expires, ignore_result, acks_late. Celery's others
-    are accepted and change nothing. Raises `UnknownOption`, `InvalidDefinition`, `NotSupported`.
+    retry_jitter, time_limit, soft_time_limit, expires, ignore_result, acks_late,
+    and `sensitive` as for `register_task`. Other options of Celery are accepted and have no effect,
+    or are refused. Raises `UnknownOption`, `InvalidDefinition` or `NotSupported`.
     """
     if function is not None and not callable(function):
         raise InvalidOption(
-            f"shared_task takes a function, got {function!r}. Give options by name."
+            f"shared_task takes a function, got {function!r}. Pass options by name."
         )
     read = definition.read(given)
     return partial(Task, given=read) if function is None else Task(function, read)
 
 
 def _default_name(function: Any) -> str:
-    """Return module and name of a function, as Celery names its task."""
+    """Return the module and name of a function, as Celery names its task."""
     own = getattr(function, "__name__", None)
     if own is None or own == "<lambda>":
-        raise InvalidDefinition(f"{function!r} has no name of its own. Use shared_task(name=…).")
+        raise InvalidDefinition(f"{function!r} has no name. Use shared_task(name=…).")
     return f"{function.__module__}.{own}"
 
 
 def _run_by_worker(task: Task[Any]) -> Callable[..., Any]:
-    """Return what a worker calls: the function, told about its row."""
+    """Return the callable that a worker runs: the function, with its row as `request`."""
 
     @wraps(task.run)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -258,25 +269,29 @@ def _run_by_worker(task: Task[Any]) -> Callable[..., Any]:
 
 
 def _without_self(full: Signature) -> Signature:
-    """Return the signature of a bound task's function as its callers see it."""
+    """Return the signature that callers of a bound task see."""
     parameters = list(full.parameters.values())
     if parameters and parameters[0].kind is not Parameter.VAR_POSITIONAL:
         del parameters[0]
     return full.replace(parameters=parameters)
 
 
-def _checked(name: str, args: Any, kwargs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+def _checked(
+    task: core.Task[..., Any], args: Any, kwargs: Any
+) -> tuple[Sequence[Any], Mapping[str, Any]]:
     if args is not None and not isinstance(args, list | tuple):
-        raise InvalidOption(f"args of {name} must be a list or tuple, got {args!r}.")
+        shown = MASK if task.sensitive else args
+        raise InvalidOption(f"args of {task.name} must be a list or tuple, got {shown!r}.")
     if kwargs is not None and not isinstance(kwargs, Mapping):
-        raise InvalidOption(f"kwargs of {name} must be a dict, got {kwargs!r}.")
+        shown = MASK if task.sensitive else kwargs
+        raise InvalidOption(f"kwargs of {task.name} must be a dict, got {shown!r}.")
     return tuple(args or ()), dict(kwargs or {})
 
 
 def _refuse_changes(
     name: str, request: Request, args: Any, kwargs: Any, call_options: Mapping[str, Any]
 ) -> None:
-    """Refuse a retry that is another call: it keeps its arguments and its queue."""
+    """Refuse other arguments or options, since a retry keeps those of its call."""
     changed = [
         *(["args"] if args is not None and list(args) != list(request.args) else []),
         *(["kwargs"] if kwargs is not None and dict(kwargs) != dict(request.kwargs) else []),
@@ -284,7 +299,7 @@ def _refuse_changes(
     ]
     if changed:
         raise NotSupported(
-            f"a retry of {name} keeps its call, so it cannot have other {' and '.join(changed)}. "
+            f"a retry of {name} cannot change {' and '.join(changed)} of its call. "
             f"Queue a new call: {name.rpartition('.')[2]}.apply_async(…)."
         )
     for option, value in call_options.items():

@@ -1,1 +1,1 @@
-"""Queue mail instead of sending it: `QueueBackend` is a mail backend like any other."""
+"""Queue mail instead of sending it, with the mail backend `QueueBackend`."""

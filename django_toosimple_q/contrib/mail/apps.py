@@ -1,4 +1,4 @@
-"""The Django app: brings the task that sends, and the checks of how mail is configured."""
+"""The Django app: provides the task that sends mail, and the system checks of mail settings."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _

@@ -1,4 +1,4 @@
-"""The mail backend that queues."""
+"""The mail backend that queues mail."""
 
 import logging
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from django.db import transaction
 from django_toosimple_q.contrib.mail.connection import QueuesMail, mailers_configured
 from django_toosimple_q.contrib.mail.message import to_plain
 from django_toosimple_q.contrib.mail.tasks import send_messages
-from django_toosimple_q.store.step import queue_connection
+from django_toosimple_q.store.transaction import queue_connection
 
 logger = logging.getLogger("toosimpleq")
 
@@ -22,12 +22,12 @@ APP = "django_toosimple_q.contrib.mail"
 
 
 class QueueBackend(QueuesMail, BaseEmailBackend):
-    """Store mail as a task of the queue; a worker sends it through another backend.
+    """Stores mail as calls of a task. A worker sends it through another backend.
 
         EMAIL_BACKEND = "django_toosimple_q.contrib.mail.backends.QueueBackend"
         TOOSIMPLEQ_EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"  # the default
 
-    With MAILERS (Django 6.1) the option `mailer` names the alias that sends:
+    With MAILERS (Django 6.1), the option `mailer` names the alias that sends:
 
         MAILERS = {
             "default": {
@@ -37,8 +37,8 @@ class QueueBackend(QueuesMail, BaseEmailBackend):
             "smtp": {"OPTIONS": {"host": "mail.example.com"}},
         }
 
-    The worker sends with the settings of that backend alone. The user name and password of a
-    single `send_mail(auth_user=…)` are left out: the queue's table is no place for a password.
+    The worker sends with the settings of that backend. It ignores the user name and password of
+    `send_mail(auth_user=…)`, so that no password is stored in the queue's table.
     """
 
     def __init__(
@@ -49,26 +49,26 @@ class QueueBackend(QueuesMail, BaseEmailBackend):
         self.mailer = mailer
         if not apps.is_installed(APP):
             raise ImproperlyConfigured(
-                f"QueueBackend needs {APP!r} in INSTALLED_APPS: without it no worker knows how to "
-                "send. Add it."
+                f"QueueBackend needs {APP!r} in INSTALLED_APPS. Without it, workers do not have "
+                "the task that sends mail. Add it."
             )
         if mailer is not None and not mailers_configured():
             raise ImproperlyConfigured(
-                f"QueueBackend is given mailer={mailer!r}, and there is no setting MAILERS. "
-                "Use TOOSIMPLEQ_EMAIL_BACKEND."
+                f"QueueBackend got mailer={mailer!r}, but the setting MAILERS does not exist. "
+                "Use TOOSIMPLEQ_EMAIL_BACKEND instead."
             )
         if mailer is not None and mailer == getattr(self, "alias", None):
             raise ImproperlyConfigured(
-                f"MAILERS[{mailer!r}] queues mail and is named as the mailer that sends it. "
-                "Name the alias of another one."
+                f"MAILERS[{mailer!r}] queues mail and names itself as the mailer that sends it. "
+                "Name another alias."
             )
 
     def send_messages(self, email_messages: Iterable[EmailMessage]) -> int:
-        """Queue messages as one task and return how many; those without recipients are left out.
+        """Queue the messages that have recipients as one call, and return how many they are.
 
-        The task is part of the caller's transaction. A message that cannot be rendered raises
-        here, as it would if it were sent at once. With `fail_silently` an error of the database
-        is logged and 0 returned; the caller's transaction stays usable.
+        The call is part of the caller's transaction. A message that cannot be rendered raises
+        here, as if it were sent at once. With `fail_silently`, a database error is logged and 0
+        is returned. The caller's transaction stays usable.
         """
         plain = [to_plain(message) for message in email_messages or () if message.recipients()]
         if not plain:

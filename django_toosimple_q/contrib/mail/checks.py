@@ -1,4 +1,4 @@
-"""System checks: mail that would never go out."""
+"""System checks: settings with which mail would never be sent."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ Messages = list[CheckMessage]
 
 @register
 def check_queue_is_installed(app_configs: Any, **kwargs: Any) -> Messages:
-    """Find the mail app without the queue."""
+    """Find a project that installs the mail app without the queue."""
     if apps.is_installed("django_toosimple_q"):
         return []
     return [
         Error(
-            '"django_toosimple_q.contrib.mail" is installed and "django_toosimple_q" is not.',
+            '"django_toosimple_q.contrib.mail" is installed, but "django_toosimple_q" is not.',
             hint='Add "django_toosimple_q" to INSTALLED_APPS.',
             id="toosimpleq.E101",
         )
@@ -29,16 +29,42 @@ def check_queue_is_installed(app_configs: Any, **kwargs: Any) -> Messages:
 
 
 @register
+def check_email_backend(app_configs: Any, **kwargs: Any) -> Messages:
+    """Find a TOOSIMPLEQ_EMAIL_BACKEND that cannot be imported, or that queues mail itself."""
+    path = conf.get("TOOSIMPLEQ_EMAIL_BACKEND")
+    try:
+        import_string(path)
+    except (ImportError, AttributeError, TypeError) as error:
+        return [
+            Error(
+                f"TOOSIMPLEQ_EMAIL_BACKEND = {path!r} cannot be imported: {error}",
+                hint='Use the path of a backend that sends, such as "django.core.mail.backends.'
+                'smtp.EmailBackend".',
+                id="toosimpleq.E002",
+            )
+        ]
+    if str(path).startswith("django_toosimple_q.contrib.mail"):
+        return [
+            Error(
+                f"TOOSIMPLEQ_EMAIL_BACKEND = {path!r} would queue its own mail for ever.",
+                hint="Set it to a backend that sends mail. Only EMAIL_BACKEND is to queue it.",
+                id="toosimpleq.E003",
+            )
+        ]
+    return []
+
+
+@register
 def check_sending_backend(app_configs: Any, **kwargs: Any) -> Messages:
-    """Find a TOOSIMPLEQ_EMAIL_BACKEND that queues under another name."""
+    """Find a TOOSIMPLEQ_EMAIL_BACKEND that is a subclass of a backend that queues."""
     path = conf.get("TOOSIMPLEQ_EMAIL_BACKEND")
     if not queues(path) or str(path).startswith("django_toosimple_q.contrib.mail"):
-        return []  # the latter is toosimpleq.E003
+        return []  # toosimpleq.E003 reports our own backend
     return [
         Error(
-            f"TOOSIMPLEQ_EMAIL_BACKEND = {path!r} is a QueueBackend and would queue its own mail "
-            "for ever.",
-            hint="Name the backend that sends.",
+            f"TOOSIMPLEQ_EMAIL_BACKEND = {path!r} is a QueueBackend, so it would queue its own "
+            "mail for ever.",
+            hint="Use a backend that sends mail.",
             id="toosimpleq.E102",
         )
     ]
@@ -46,7 +72,7 @@ def check_sending_backend(app_configs: Any, **kwargs: Any) -> Messages:
 
 @register
 def check_mailers(app_configs: Any, **kwargs: Any) -> Messages:
-    """Find aliases of MAILERS that queue and have nobody who sends."""
+    """Find aliases of MAILERS that queue mail that no other alias sends."""
     mailers = getattr(settings, "MAILERS", {}) if mailers_configured() else {}
     messages: Messages = []
     for alias, config in mailers.items():
@@ -56,23 +82,23 @@ def check_mailers(app_configs: Any, **kwargs: Any) -> Messages:
 
 
 def problems_of(alias: str, mailer: str | None, mailers: dict[str, Any]) -> Messages:
-    """Return what is wrong with the mailer that sends for an alias that queues."""
+    """Return the problems of the mailer that is to send for an alias that queues."""
     if mailer is None:
         return _problems_without_mailer(alias)
     if mailer not in mailers:
         return [
             Error(
-                f"MAILERS[{alias!r}] queues mail for the mailer {mailer!r}, which MAILERS does not "
-                "have.",
-                hint=f"Name one of its aliases: {', '.join(map(repr, mailers))}.",
+                f"MAILERS[{alias!r}] queues mail for the mailer {mailer!r}, which does not exist "
+                "in MAILERS.",
+                hint=f"Use one of its aliases: {', '.join(map(repr, mailers))}.",
                 id="toosimpleq.E103",
             )
         ]
     if mailer == alias or queues(mailers[mailer].get("BACKEND")):
         return [
             Error(
-                f"MAILERS[{alias!r}] queues mail for the mailer {mailer!r}, which queues as well.",
-                hint='Let the option "mailer" name an alias whose BACKEND sends.',
+                f"MAILERS[{alias!r}] queues mail for the mailer {mailer!r}, which also queues it.",
+                hint='Set the option "mailer" to an alias whose BACKEND sends mail.',
                 id="toosimpleq.E104",
             )
         ]
@@ -80,7 +106,7 @@ def problems_of(alias: str, mailer: str | None, mailers: dict[str, Any]) -> Mess
 
 
 def queues(path: Any) -> bool:
-    """Tell whether a path is that of a backend that queues; the unreadable is not for us."""
+    """Return whether a path names a backend that queues; False if it cannot be imported."""
     try:
         backend_class = import_string(path)
     except (ImportError, AttributeError, TypeError):
@@ -98,9 +124,9 @@ def _problems_without_mailer(alias: str) -> Messages:
         return []
     return [
         Error(
-            f"MAILERS[{alias!r}] queues mail and names no mailer that sends; "
-            f"TOOSIMPLEQ_EMAIL_BACKEND = {path!r} has no host where MAILERS is set.",
-            hint='Add an alias that sends, say "smtp", and "OPTIONS": {"mailer": "smtp"}.',
+            f"MAILERS[{alias!r}] queues mail but names no mailer that sends it. When MAILERS is "
+            f"set, TOOSIMPLEQ_EMAIL_BACKEND = {path!r} has no host.",
+            hint='Add an alias that sends, such as "smtp", and "OPTIONS": {"mailer": "smtp"}.',
             id="toosimpleq.E105",
         )
     ]

@@ -1,4 +1,4 @@
-"""The backend that really sends; what differs between Django's releases here stands here alone."""
+"""The backend that sends mail. This module hides the differences between releases of Django."""
 
 import threading
 import warnings
@@ -16,19 +16,19 @@ _filters = threading.Lock()
 
 
 class QueuesMail:
-    """Marks the backends that queue, wherever they are imported from."""
+    """Marks the backends that queue, whatever path they are imported from."""
 
 
 def mailers_configured() -> bool:
-    """Tell whether the project has the setting MAILERS (Django 6.1)."""
+    """Return whether the project has the setting MAILERS (Django 6.1)."""
     return hasattr(mail, "mailers") and hasattr(settings, "MAILERS")
 
 
 def sending_backend(mailer: str | None) -> Any:
-    """Return a new instance of the backend that sends, made to raise its errors.
+    """Return a new instance of the backend that sends mail, set to raise its errors.
 
-    It is the alias of MAILERS that is named, or else TOOSIMPLEQ_EMAIL_BACKEND. Raises
-    `ImproperlyConfigured` for one that would queue again.
+    Without `mailer`, an alias of MAILERS, it is TOOSIMPLEQ_EMAIL_BACKEND. Raises
+    `ImproperlyConfigured` for a backend that queues.
     """
     if mailer is None:
         name = conf.get("TOOSIMPLEQ_EMAIL_BACKEND")
@@ -38,37 +38,37 @@ def sending_backend(mailer: str | None) -> Any:
         backend = mail.mailers[mailer]
     if isinstance(backend, QueuesMail):
         raise ImproperlyConfigured(
-            f"{name} queues its own mail for ever. Name a backend that sends."
+            f"{name} queues its own mail for ever. Use a backend that sends mail."
         )
-    return insistent(backend)
+    return raising(backend)
 
 
 def queueing_backend() -> Any:
-    """Return a new instance of the backend that the project sends its mail to by default."""
+    """Return a new instance of the project's default mail backend."""
     if mailers_configured():
-        return insistent(mail.mailers["default"])
+        return raising(mail.mailers["default"])
     return _by_path("django_toosimple_q.contrib.mail.backends.QueueBackend")
 
 
-def insistent(backend: Any) -> Any:
-    """Make a backend raise its errors: one that is swallowed could not be retried."""
+def raising(backend: Any) -> Any:
+    """Make a backend raise its errors, since only a raised error leads to a retry."""
     if vars(backend).get("fail_silently"):
         backend.fail_silently = False
     return backend
 
 
 def close(backend: Any) -> None:
-    """Close a connection; by now every message has its answer, so an error says nothing."""
+    """Close a connection. Ignore errors, since the server has answered every message by now."""
     with suppress(Exception):
         backend.close()
 
 
 def reopen(backend: Any) -> bool:
-    """Replace a connection by a fresh one; return whether there is one."""
+    """Replace a connection by a new one, and return whether that succeeded."""
     close(backend)
     try:
         backend.open()
-    except Exception:  # the next attempt says why
+    except Exception:  # the next attempt reports the reason
         return False
     return True
 
@@ -77,8 +77,8 @@ def _by_path(path: str) -> Any:
     backend_class = import_string(path)
     if not hasattr(mail, "mailers"):
         return backend_class()
-    # Django 6.1 deprecates backends made outside of MAILERS, and has told the project by its
-    # settings. Filters belong to the process: one thread at a time may change them.
+    # Django 6.1 deprecates backends that are made outside of MAILERS, and has already warned about
+    # the project's settings. Warning filters are global: one thread at a time may change them.
     with _filters, warnings.catch_warnings():
         warnings.simplefilter("ignore", PendingDeprecationWarning)
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -1,4 +1,4 @@
-"""Send messages over one connection and tell which went out. Knows no queue."""
+"""Send messages over one connection and record which were sent. Does not know the queue."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ from django_toosimple_q.contrib.mail.connection import close, reopen
 from django_toosimple_q.contrib.mail.message import Plain, from_plain
 from django_toosimple_q.contrib.mail.refusal import is_answer
 
-# One lost connection may be the server's limit of messages for each; two in a row are an outage.
+# A server may limit the messages per connection. Two lost connections in a row are an outage.
 LOSSES = 2
 
 
 @dataclass
 class Delivery:
-    """What became of the messages of one call, up to date at every moment."""
+    """The messages of one call: waiting, sent or failed. It is up to date at every moment."""
 
     waiting: list[Plain]
     sent: int = 0
@@ -25,7 +25,7 @@ class Delivery:
         return cls(list(messages))
 
     def run(self, backend: Any) -> None:
-        """Send what waits. Raises only what opening the connection raises at the beginning."""
+        """Send the waiting messages. Raises only if the first connection cannot be opened."""
         try:
             backend.open()
             self._send_all(backend)
@@ -34,7 +34,7 @@ class Delivery:
 
     @property
     def unsent(self) -> list[Plain]:
-        """Return the messages that did not go out, as far as anybody knows."""
+        """Return the messages that were not sent, as far as can be known."""
         return [message for message, _ in self.failed] + self.waiting
 
     def _send_all(self, backend: Any) -> None:

@@ -1,7 +1,7 @@
-"""Turn messages into plain data, which outlives releases and restarts, and back into messages.
+"""Convert messages to plain data, which survives upgrades and restarts, and back to messages.
 
-Pickled message objects do not: they break with the next release of Django that changes its
-classes, and drag along whatever the caller hung on them.
+Pickled message objects do not survive. They break when a release of Django changes its classes,
+and they contain any attribute that the caller has set on them.
 """
 
 import email
@@ -39,7 +39,7 @@ ATOMS = (
     *(datetime, date, time, timedelta, Decimal, UUID),
 )
 CONNECTIONS = {"connection", "_connection"}
-# Django takes parts of Python's modern kind from 6.0 on, and those of the old one until then.
+# Django 6.0 and later take parts of Python's modern email API, older releases those of the old one.
 MODERN_PARTS = django.VERSION >= (6, 0)
 
 
@@ -48,11 +48,11 @@ class NotPlain(Exception):
 
 
 def to_plain(message: EmailMessage) -> Plain:
-    """Return a message as dicts, lists, str and bytes, with Message-ID and Date fixed.
+    """Return a message as dicts, lists, str and bytes, with a fixed Message-ID and Date.
 
-    Attributes that other packages hang on a message (tags, template_id, …) come along when they
-    are plain. A subclass of Django's classes, or a message with a part that is not plain, is
-    rendered as well, and sent as it is rendered here. Raises what rendering raises.
+    Attributes that other packages set on a message (tags, template_id, …) are kept if they are
+    plain. A subclass of Django's classes, or a message with a part that is not plain, is also
+    rendered, and later sent as rendered here. Raises what rendering raises.
     """
     as_is = type(message) in DJANGO_CLASSES
     plain: Plain = {"stamp": {}, "rendered": None, "recipients": None}
@@ -77,7 +77,7 @@ def to_plain(message: EmailMessage) -> Plain:
 
 
 def from_plain(plain: Plain) -> EmailMultiAlternatives:
-    """Return a message that renders as the one did that `to_plain` was given."""
+    """Return a message that renders like the one that was passed to `to_plain`."""
     if plain["rendered"] is None:
         message = EmailMultiAlternatives()
     else:
@@ -92,9 +92,10 @@ def from_plain(plain: Plain) -> EmailMultiAlternatives:
 
 
 def identity(messages: Iterable[Plain], mailer: str | None = None) -> list[Any]:
-    """Return what two calls share when they send the very same mail.
+    """Return a value that is equal for two calls that send the same mail.
 
-    Message-ID, Date and the boundaries between parts differ each time Django makes them up.
+    It leaves out Message-ID, Date and the boundaries between parts, which Django makes up anew
+    for each message.
     """
     return [mailer, *(_without_chance(plain) for plain in messages)]
 
@@ -117,7 +118,7 @@ class RenderedMessage(EmailMultiAlternatives):
 
 
 class Verbatim(email.message.EmailMessage):
-    """A parsed message that is written as it was read."""
+    """A parsed message that is written exactly as it was read."""
 
     stored: bytes | None = None
 
@@ -131,20 +132,20 @@ class Verbatim(email.message.EmailMessage):
 
 
 class OldPart(MIMEBase):
-    """A parsed attachment of the kind that Django 5.2 takes."""
+    """A parsed attachment of the class that Django 5.2 expects."""
 
     def __init__(self, policy: Any = email.policy.compat32) -> None:
-        # MIMEBase would add headers to those that are parsed.
+        # MIMEBase would add headers to the parsed ones.
         Message.__init__(self, policy=policy)
 
 
 def _text(value: Any) -> str:
-    # Texts that templates or translations made are subclasses; str() alone keeps them so.
+    # Texts from templates and translations are subclasses of str, and str() alone keeps those.
     return str.__str__(str(value))
 
 
 def _simple(value: Any) -> Any:
-    """Return a value made of plain types alone, or raise `NotPlain`."""
+    """Return a value that consists of plain types only, or raise `NotPlain`."""
     if type(value) in ATOMS:
         return value
     if isinstance(value, Enum):
@@ -181,7 +182,7 @@ def _alternatives(value: Iterable[Any]) -> list[Any]:
 
 
 def _attachments(value: Iterable[Any]) -> list[Any]:
-    """Return attachments as lists, and parts that are MIME already as their bytes."""
+    """Return attachments as lists, and MIME parts as bytes."""
     return [
         attachment.as_bytes()
         if isinstance(attachment, Message)
@@ -221,7 +222,7 @@ def _extra_attributes(message: Any) -> dict[str, Any]:
         try:
             extra[name] = _simple(value)
         except NotPlain:
-            continue  # a request, a connection: of no use in another process
+            continue  # such as a request or a connection, which is useless in another process
     return extra
 
 
@@ -257,7 +258,7 @@ def _digest(value: Any) -> Any:
 
 
 def _neutral(rendered: bytes, without: Iterable[str] = ()) -> bytes:
-    """Return a rendered message less some headers, its boundaries replaced by numbers."""
+    """Return a rendered message without some headers, and with its boundaries numbered."""
     parsed = email.message_from_bytes(rendered)
     for name in without:
         del parsed[name]
@@ -269,7 +270,7 @@ def _neutral(rendered: bytes, without: Iterable[str] = ()) -> bytes:
     return text
 
 
-# What a message is made of: how it becomes plain, and what it is when a pickle lacks it.
+# Each attribute of a message: its conversion to plain data, and its value if a pickle lacks it.
 FIELDS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "subject": (_text, ""),
     "body": (_simple, ""),
@@ -284,5 +285,5 @@ FIELDS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "alternatives": (_alternatives, []),
     "attachments": (_attachments, []),
 }
-# The headers that Django makes up: fixed here, so that a message retried is the same message.
+# Headers that Django makes up. They are fixed here, so that a retry sends the same message.
 STAMPS: dict[str, Callable[[], str]] = {"Message-ID": _new_message_id, "Date": _new_date}

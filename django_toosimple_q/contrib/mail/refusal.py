@@ -1,15 +1,15 @@
-"""What an error while sending means: for this message, and for the connection."""
+"""Classify errors of sending: what they mean for the message and for the connection."""
 
 import smtplib
 from typing import Any
 
-# The server wants (other) credentials: the project's to mend, and no verdict on the message.
+# The server wants (other) credentials. The project must fix that; the message may be fine.
 AUTHENTICATION_CODES = frozenset({530, 534, 535, 538})
 CLOSING = 421
 
 
 def is_permanent(error: BaseException) -> bool:
-    """Tell whether the server refused a message for every recipient and for good (5xx)."""
+    """Return whether the server permanently refused a message for all its recipients (5xx)."""
     codes = _codes(error)
     return bool(codes) and all(
         500 <= code < 600 and code not in AUTHENTICATION_CODES for code in codes
@@ -17,7 +17,7 @@ def is_permanent(error: BaseException) -> bool:
 
 
 def is_answer(error: BaseException) -> bool:
-    """Tell whether the connection outlived the error: it was an answer to this one message."""
+    """Return whether the error was an answer to one message, so the connection is still usable."""
     if isinstance(error, OSError):
         codes = _codes(error)
         return bool(codes) and CLOSING not in codes

@@ -1,9 +1,7 @@
-"""The task that sends queued mail, and the one under whose name 1.x queued it."""
+"""The task that sends queued mail, and the task by which 1.x did."""
 
 from datetime import timedelta
 from typing import Any
-
-from django.utils import timezone
 
 from django_toosimple_q.contrib.mail.connection import queueing_backend, sending_backend
 from django_toosimple_q.contrib.mail.delivery import Delivery
@@ -11,9 +9,10 @@ from django_toosimple_q.contrib.mail.message import Plain, from_plain, identity,
 from django_toosimple_q.contrib.mail.refusal import is_permanent
 from django_toosimple_q.decorators import register_task
 from django_toosimple_q.exceptions import Cancel, TaskInterrupted
+from django_toosimple_q.moments import current_moment
 
-# After half a minute, a minute, two, … then every hour, for a day: long enough for an outage of
-# the mail server that nobody watches, short enough that what arrives is not a riddle.
+# After half a minute, a minute, two, … then every hour, for a day. That covers an outage of the
+# mail server that is noticed late, without sending mail when it no longer makes sense.
 RETRIES = 30
 RETRY_DELAY_SECONDS = 30
 LONGEST_RETRY_DELAY_SECONDS = 3600
@@ -28,11 +27,11 @@ LONGEST_RETRY_DELAY_SECONDS = 3600
     retry_delay_max=LONGEST_RETRY_DELAY_SECONDS,
 )
 def send_messages(messages: list[Plain], mailer: str | None = None) -> str:
-    """Send the messages of one call of the mail backend and return how many went out.
+    """Send the messages of one call of the mail backend and return a summary.
 
-    A single message that fails is retried, or given up when the server refused it for good. Of
-    several, those that did not go out become tasks of their own, so that none is sent again
-    because another one failed.
+    A single message that fails is retried, unless the server refused it permanently. If there are
+    several, each one that was not sent is queued as a call of its own, so that no message is
+    sent again because another one failed.
     """
     delivery = Delivery.of(messages)
     try:
@@ -40,7 +39,7 @@ def send_messages(messages: list[Plain], mailer: str | None = None) -> str:
     except TaskInterrupted:
         if not delivery.sent:
             raise
-        # Replaced, this call would send all of it again.
+        # A replacement of this call would send all messages again.
         rest = [delivery.unsent] if delivery.unsent else []
         queue_again(rest, mailer, delay_seconds=0)
         return report(delivery)
@@ -49,8 +48,8 @@ def send_messages(messages: list[Plain], mailer: str | None = None) -> str:
             give_up_if_permanent(error)
             raise error
     if delivery.unsent:
-        alone = [[message] for message in delivery.unsent]
-        queue_again(alone, mailer, delay_seconds=RETRY_DELAY_SECONDS)
+        one_by_one = [[message] for message in delivery.unsent]
+        queue_again(one_by_one, mailer, delay_seconds=RETRY_DELAY_SECONDS)
     return report(delivery)
 
 
@@ -61,30 +60,30 @@ def send_messages(messages: list[Plain], mailer: str | None = None) -> str:
     retry_delay_max=LONGEST_RETRY_DELAY_SECONDS,
 )
 def send_email(emails: list[Any]) -> str:
-    """Hand the pickled messages of a row of django-toosimple-q 1.x to today's mail backend.
+    """Pass the pickled messages of a row of django-toosimple-q 1.x to the current mail backend.
 
-    A message that another release of Django pickled may lack attributes, so it is rebuilt.
+    A message that an older release of Django pickled may lack attributes, so it is rebuilt.
     """
     count = queueing_backend().send_messages([from_plain(to_plain(each)) for each in emails])
-    return f"{count} of {len(emails)} handed on"
+    return f"{count} of {len(emails)} passed on"
 
 
 def queue_again(calls: list[list[Plain]], mailer: str | None, *, delay_seconds: float) -> None:
-    """Queue calls of `send_messages` that follow this one."""
-    due = timezone.now() + timedelta(seconds=delay_seconds)
+    """Queue calls of `send_messages` for the messages that were not sent."""
+    due = current_moment() + timedelta(seconds=delay_seconds)
     send_messages.queue_many(
         [{"messages": messages, "mailer": mailer} for messages in calls], due=due
     )
 
 
 def give_up_if_permanent(error: Exception) -> None:
-    """Raise `Cancel` for a refusal that another attempt would not change."""
+    """Raise `Cancel` if another attempt would be refused as well."""
     if is_permanent(error):
-        raise Cancel(f"refused for good: {error}") from error
+        raise Cancel(f"permanently refused: {error}") from error
 
 
 def report(delivery: Delivery) -> str:
-    """Return what became of a call, in words."""
+    """Return a summary of a call, as a sentence."""
     unsent = delivery.unsent
     text = f"{delivery.sent} of {delivery.sent + len(unsent)} sent"
     if unsent:

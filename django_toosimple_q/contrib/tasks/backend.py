@@ -6,11 +6,13 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 
+from django_toosimple_q import faces
+from django_toosimple_q.contrib.tasks import checks
 from django_toosimple_q.contrib.tasks.definition import define, task_name
 from django_toosimple_q.contrib.tasks.framework import Framework
-from django_toosimple_q.contrib.tasks.normal import normal
+from django_toosimple_q.contrib.tasks.json_values import normal
 from django_toosimple_q.exceptions import InvalidDefinition
-from django_toosimple_q.task import check_name
+from django_toosimple_q.task_options import check_name
 
 
 class Backend:
@@ -66,7 +68,7 @@ class Backend:
         return result
 
     def store(self, task: Any, args: Any, kwargs: Any) -> Any:
-        """Store a call and return its TaskResult, without telling anybody; see `enqueue`."""
+        """Store a call and return its TaskResult. Send no signal, unlike `enqueue`."""
         # Importing them needs the models.
         from django_toosimple_q.contrib.tasks import results
         from django_toosimple_q.store import task_execs
@@ -93,7 +95,15 @@ class Backend:
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         """Return what is wrong with this entry of TASKS."""
-        # Importing it needs the models.
-        from django_toosimple_q.contrib.tasks import checks
-
         return checks.check_backend(self)
+
+
+def connect() -> None:
+    """Tie the backend to the worker; see `connect.connect`."""
+    # Importing it needs the models.
+    from django_toosimple_q.contrib.tasks import connect
+
+    connect.connect()
+
+
+faces.when_ready(connect)

@@ -11,28 +11,30 @@ from django_tasks.utils import normalize_json
 
 from django_toosimple_q.contrib.tasks.backend import Backend
 from django_toosimple_q.contrib.tasks.definition import decorator, task_class
-from django_toosimple_q.contrib.tasks.framework import Framework
+from django_toosimple_q.contrib.tasks.framework import Framework, register
 
 
 def named(name: str) -> type[Exception]:
-    """Return an exception that releases up to 0.12 call `…Error`."""
+    """Return an exception class, which releases up to 0.12 name `…Error`."""
     return getattr(exceptions, name, None) or getattr(exceptions, f"{name}Error")
 
 
-FRAMEWORK = Framework(
-    task_backends=task_backends,
-    Task=Task,
-    TaskContext=TaskContext,
-    TaskError=TaskError,
-    TaskResult=TaskResult,
-    TaskResultStatus=TaskResultStatus,
-    InvalidTask=named("InvalidTask"),
-    InvalidTaskBackend=named("InvalidTaskBackend"),
-    TaskResultDoesNotExist=TaskResultDoesNotExist,
-    task_enqueued=task_enqueued,
-    task_started=task_started,
-    task_finished=task_finished,
-    normalize_json=normalize_json,
+FRAMEWORK = register(
+    Framework(
+        task_backends=task_backends,
+        Task=Task,
+        TaskContext=TaskContext,
+        TaskError=TaskError,
+        TaskResult=TaskResult,
+        TaskResultStatus=TaskResultStatus,
+        InvalidTask=named("InvalidTask"),
+        InvalidTaskBackend=named("InvalidTaskBackend"),
+        TaskResultDoesNotExist=TaskResultDoesNotExist,
+        task_enqueued=task_enqueued,
+        task_started=task_started,
+        task_finished=task_finished,
+        normalize_json=normalize_json,
+    )
 )
 
 ToosimpleQTask: Any = task_class(FRAMEWORK, __name__)
@@ -40,7 +42,7 @@ task = decorator(FRAMEWORK)
 
 
 class ToosimpleQBackend(Backend, BaseTaskBackend):
-    """Queues Django tasks as rows of this queue; see `Backend`."""
+    """Queues Django tasks as rows of this queue. See `Backend`."""
 
     framework = FRAMEWORK
     task_class = ToosimpleQTask

@@ -1,65 +1,29 @@
-"""System checks of the entries of TASKS that name our backend."""
+"""System checks of the entries of TASKS that name our backend. They work without the models."""
 
-from difflib import get_close_matches
+import sys
 from typing import Any
 
 from django.apps import apps
 from django.core import checks
 from django.core.checks import CheckMessage, Error
-from django.db import router
 
-from django_toosimple_q.contrib.tasks.framework import loaded
-from django_toosimple_q.exceptions import InvalidDefinition
-from django_toosimple_q.models import WorkerStatus
-from django_toosimple_q.store import workers
-from django_toosimple_q.task import check_name
+from django_toosimple_q.contrib.tasks import LINES
+from django_toosimple_q.exceptions import InvalidDefinition, did_you_mean
+from django_toosimple_q.task_options import check_name
 
 KEYS = ("BACKEND", "QUEUES", "OPTIONS")
+# The path that serves one line of the framework: which one depends on Django's release.
+SHARED_PATH = f"{__package__}.ToosimpleQBackend"
 
 
 def check_backend(backend: Any) -> list[CheckMessage]:
     """Return what is wrong with one entry of TASKS; the framework's own check asks for it."""
-    return [*_check_app(), *_check_keys(backend), *_check_queues(backend)]
-
-
-@checks.register(checks.Tags.database)
-def check_queues_are_worked(
-    app_configs: Any, databases: Any = None, **kwargs: Any
-) -> list[CheckMessage]:
-    """Find queues of TASKS that none of the workers that run now takes."""
-    alias = router.db_for_read(WorkerStatus)
-    if not databases or alias not in databases:
-        return []
-    queues = _queues()
-    # `migrate` runs the checks too, before there are tables.
-    if not queues or workers.missing_tables():
-        return []
-    living = workers.alive()
     return [
-        checks.Warning(
-            f"TASKS[{alias!r}] has the queue {queue!r}, which no worker takes.",
-            hint=f"Start one with --queue={queue}, or without --queue.",
-            id="toosimpleq.W052",
-        )
-        for alias, queue in sorted(queues)
-        if living and not any(takes(worker, queue) for worker in living)
+        *_check_app(),
+        *_check_lines(backend),
+        *_check_keys(backend),
+        *_check_queues(backend),
     ]
-
-
-def takes(worker: WorkerStatus, queue: str) -> bool:
-    """Tell whether a worker claims from a queue."""
-    included = worker.included_queues
-    return (not included or queue in included) and queue not in worker.excluded_queues
-
-
-def _queues() -> set[tuple[str, str]]:
-    """Return alias and name of each queue that our backends take calls for."""
-    backends = [
-        framework.backend(alias)
-        for framework in loaded()
-        for alias in framework.task_backends.settings
-    ]
-    return {(one.alias, queue) for one in backends if one is not None for queue in one.queues}
 
 
 def _check_app() -> list[CheckMessage]:
@@ -74,15 +38,32 @@ def _check_app() -> list[CheckMessage]:
     ]
 
 
+def _check_lines(backend: Any) -> list[CheckMessage]:
+    """Find a project that uses both lines of the framework, and a path that serves one of them."""
+    if backend.params.get("BACKEND") != SHARED_PATH or not all(one in sys.modules for one in LINES):
+        return []
+    return [
+        checks.Warning(
+            f"TASKS[{backend.alias!r}] names {SHARED_PATH}, which serves django.tasks, and "
+            "django_tasks is imported as well: its @task makes tasks of django.tasks here.",
+            hint=f"Use @task of django.tasks. For tasks of django_tasks name "
+            f"{__package__}.backport.ToosimpleQBackend; if both are used, under an alias of its "
+            f"own, and name {__package__}.core.ToosimpleQBackend here.",
+            id="toosimpleq.W053",
+        )
+    ]
+
+
 def _check_keys(backend: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     for key in backend.params:
         if key not in KEYS:
-            close = get_close_matches(key, KEYS, n=1, cutoff=0.4)
             messages.append(
                 checks.Warning(
                     f"TASKS[{backend.alias!r}] has the key {key!r}, which means nothing.",
-                    hint=f"Did you mean {close[0]}?" if close else f"There are: {', '.join(KEYS)}.",
+                    hint=did_you_mean(
+                        key, KEYS, f"There are: {', '.join(KEYS)}.", cutoff=0.4, write=str
+                    ),
                     id="toosimpleq.W050",
                 )
             )
@@ -113,5 +94,5 @@ def _check_queues(backend: Any) -> list[CheckMessage]:
         try:
             check_name(queue, f"the queue of TASKS[{backend.alias!r}]")
         except InvalidDefinition as error:
-            messages.append(Error(str(error), hint="Mend QUEUES.", id="toosimpleq.E052"))
+            messages.append(Error(str(error), hint="Correct QUEUES.", id="toosimpleq.E052"))
     return messages

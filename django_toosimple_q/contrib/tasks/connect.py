@@ -1,10 +1,15 @@
-"""Tie the backend to the worker, once the apps are ready."""
+"""Tie the backend to the worker. Imported once the models are loaded."""
 
 from collections.abc import Callable
 from typing import Any
 
 from django_toosimple_q import signals
-from django_toosimple_q.contrib.tasks import checks, finder, run  # noqa: F401  (checks register)
+from django_toosimple_q.contrib.tasks import (  # (checks register themselves)
+    definition,
+    finder,
+    queue_checks,  # noqa: F401
+    run,
+)
 from django_toosimple_q.registry import tasks_registry
 
 RECEIVERS: list[tuple[Any, Callable[..., None]]] = [
@@ -15,7 +20,8 @@ RECEIVERS: list[tuple[Any, Callable[..., None]]] = [
 
 
 def connect() -> None:
-    """Answer for Django tasks that a worker does not know, and listen to what it does."""
+    """Run and find Django tasks for a worker, and listen to what it does. Twice does no harm."""
+    definition.set_runner(run.run_task)
     if finder.find not in tasks_registry.finders:
         tasks_registry.finders.append(finder.find)
     for signal, receiver in RECEIVERS:

@@ -11,22 +11,24 @@ from django.utils.json import normalize_json
 
 from django_toosimple_q.contrib.tasks.backend import Backend
 from django_toosimple_q.contrib.tasks.definition import decorator, task_class
-from django_toosimple_q.contrib.tasks.framework import Framework
+from django_toosimple_q.contrib.tasks.framework import Framework, register
 
-FRAMEWORK = Framework(
-    task_backends=task_backends,
-    Task=Task,
-    TaskContext=TaskContext,
-    TaskError=TaskError,
-    TaskResult=TaskResult,
-    TaskResultStatus=TaskResultStatus,
-    InvalidTask=InvalidTask,
-    InvalidTaskBackend=InvalidTaskBackend,
-    TaskResultDoesNotExist=TaskResultDoesNotExist,
-    task_enqueued=task_enqueued,
-    task_started=task_started,
-    task_finished=task_finished,
-    normalize_json=normalize_json,
+FRAMEWORK = register(
+    Framework(
+        task_backends=task_backends,
+        Task=Task,
+        TaskContext=TaskContext,
+        TaskError=TaskError,
+        TaskResult=TaskResult,
+        TaskResultStatus=TaskResultStatus,
+        InvalidTask=InvalidTask,
+        InvalidTaskBackend=InvalidTaskBackend,
+        TaskResultDoesNotExist=TaskResultDoesNotExist,
+        task_enqueued=task_enqueued,
+        task_started=task_started,
+        task_finished=task_finished,
+        normalize_json=normalize_json,
+    )
 )
 
 ToosimpleQTask: Any = task_class(FRAMEWORK, __name__)
@@ -34,7 +36,7 @@ task = decorator(FRAMEWORK)
 
 
 class ToosimpleQBackend(Backend, BaseTaskBackend):
-    """Queues Django tasks as rows of this queue; see `Backend`."""
+    """Queues Django tasks as rows of this queue. See `Backend`."""
 
     framework = FRAMEWORK
     task_class = ToosimpleQTask

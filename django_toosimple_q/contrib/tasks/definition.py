@@ -1,11 +1,11 @@
-"""A Django Task as a definition of this queue.
+"""Turn a Django Task into a task definition of this queue.
 
-Imports no models: `@task` runs while apps are still loading.
+This module imports no models, since `@task` runs while apps are still loading.
 """
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from functools import cache, cached_property, wraps
 from inspect import iscoroutinefunction
 from typing import Any
@@ -14,33 +14,52 @@ from django_toosimple_q.contrib.tasks.framework import Framework
 from django_toosimple_q.exceptions import InvalidDefinition
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.task import Task
+from django_toosimple_q.task_options import TASK_OPTIONS, Option, refuse_unknown
 
-# What the framework has a word of its own for.
-FRAMEWORK_OPTIONS = {"func", "name", "queue_name", "priority", "due"}
-OPTIONS = [f for f in fields(Task) if f.init and f.name not in FRAMEWORK_OPTIONS]
-OPTION_NAMES = [f.name for f in OPTIONS]
+# The framework has its own fields for these.
+FRAMEWORK_OPTIONS = ("name", "queue", "priority")
+OPTIONS = {name: one for name, one in TASK_OPTIONS.items() if name not in FRAMEWORK_OPTIONS}
+OPTION_NAMES = list(OPTIONS)
+WHEN_QUEUED = "Use .using(run_after=...) to set when a call is to start."
 SEPARATOR = "@"
+
+# Calls the function of a Task, given it and its arguments.
+RunTask = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
+
+
+def call_directly(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call the function of a Task where no worker runs it."""
+    return task.call(*args, **kwargs)
+
+
+_run_task: RunTask = call_directly
+
+
+def set_runner(run_task: RunTask) -> None:
+    """Have a worker call Tasks through `run_task`, which needs the models."""
+    global _run_task
+    _run_task = run_task
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Definition(Task[Any, Any]):
-    """A definition whose function runs a Django Task; `path@alias` is its name."""
+    """A definition whose function runs a Django Task. Its name is `path@alias`."""
 
     django_task: Any
     framework: Framework
-    # The class of the backend: what the framework's signals are sent by.
+    # The class of the backend, which is the sender of the framework's signals.
     sender: type[Any]
 
     @cached_property
     def call(self) -> Callable[..., Any]:
-        """Return what calls the function, coroutine or not."""
+        """Return a callable that runs the function, coroutine or not."""
         task = self.django_task
         if iscoroutinefunction(task.func) or type(task).call is not self.framework.Task.call:
             return task.call
         return task.func
 
     def fits(self, task: Any) -> bool:
-        """Tell whether a Task differs in nothing but where and when its calls are queued."""
+        """Return whether a Task differs at most in queue, priority and due date."""
         mine = self.django_task
         return (
             mine.func is task.func
@@ -49,25 +68,27 @@ class Definition(Task[Any, Any]):
         )
 
     def placed(self, task: Any) -> "Definition":
-        """Return this definition with the queue and the priority of a Task that it fits."""
+        """Return this definition with the queue and priority of a Task that `fits` it."""
         twin = object.__new__(type(self))
         changes = {"queue_name": task.queue_name, "priority": int(task.priority)}
         twin.__dict__.update(self.__dict__, **changes, django_task=task)
+        if twin.sensitive:
+            twin._hide_variables()
         return twin
 
     def retries_after(self, error: BaseException) -> bool:
-        """Tell whether this kind of failure is worth another attempt; see `Task`."""
-        # The work was done: only its result was refused.
+        """Return whether this kind of failure is worth another attempt; see `Task`."""
+        # The work was done, and only its result could not be stored.
         return not getattr(error, "refused_result", False) and super().retries_after(error)
 
 
 def task_name(path: str, alias: str) -> str:
-    """Return the name that rows of this task carry under this alias of TASKS."""
+    """Return the task name in rows that are queued under this alias of TASKS."""
     return f"{path}{SEPARATOR}{alias}"
 
 
 def split_name(name: str) -> tuple[str, str] | None:
-    """Return path and alias, or None when the name is none of a Django Task."""
+    """Return the path and the alias, or None if the name is not that of a Django Task."""
     path, separator, alias = name.rpartition(SEPARATOR)
     parts = path.split(".")
     if not separator or len(parts) < 2 or not all(part.isidentifier() for part in parts):
@@ -78,9 +99,9 @@ def split_name(name: str) -> tuple[str, str] | None:
 def define(task: Any, backend: Any, *, declared: bool = False) -> Definition:
     """Return the definition of a Django Task in a backend, registering it if its name is free.
 
-    Of several tasks of one function the last `declared` one says how a worker runs them.
+    If a function has several tasks, workers use the options of the last `declared` one.
 
-    Raises the framework's InvalidTask for options that cannot be right.
+    Raises the framework's InvalidTask for invalid options.
     """
     name = task_name(task.module_path, backend.alias)
     known = tasks_registry.get(name)
@@ -99,7 +120,7 @@ def define(task: Any, backend: Any, *, declared: bool = False) -> Definition:
 
 
 def make_definition(task: Any, backend: Any, name: str) -> Definition:
-    """Return the definition of a Django Task in a backend, unregistered."""
+    """Return the definition of a Django Task in a backend, without registering it."""
     if task.backend != backend.alias:
         task = unvalidated(backend.framework, task, backend=backend.alias)
     return Definition(
@@ -115,14 +136,11 @@ def make_definition(task: Any, backend: Any, name: str) -> Definition:
 
 
 def runner(task: Any) -> Callable[..., Any]:
-    """Return the function that the worker calls: the task's, between the framework's signals."""
+    """Return the function that a worker calls: it runs the task and sends its signals."""
 
     @wraps(task.func)
     def run(*args: Any, **kwargs: Any) -> Any:
-        # Importing it needs the models.
-        from django_toosimple_q.contrib.tasks.run import run_task
-
-        return run_task(task, args, kwargs)
+        return _run_task(task, args, kwargs)
 
     signature = inspect.signature(task.func, follow_wrapped=False)
     if task.takes_context:
@@ -133,9 +151,9 @@ def runner(task: Any) -> Callable[..., Any]:
 
 
 def unvalidated(framework: Framework, task: Any, **changes: Any) -> Any:
-    """Return a copy of a Task with changes that its backend is not asked about.
+    """Return a copy of a Task with changes that its backend does not validate.
 
-    A row may carry a queue that TASKS no longer names; its result must be readable all the same.
+    A row may have a queue that TASKS no longer names. Its result must still be readable.
     """
     cls = type(task) if isinstance(task, framework.Task) else framework.Task
     names = [one.name for one in fields(cls)]
@@ -144,7 +162,7 @@ def unvalidated(framework: Framework, task: Any, **changes: Any) -> Any:
 
 
 def bare(cls: Any, **values: Any) -> Any:
-    """Return an instance of a frozen dataclass that its `__post_init__` has not seen."""
+    """Return an instance of a frozen dataclass without running its `__post_init__`."""
     instance = object.__new__(cls)
     put, given = object.__setattr__, values.get
     for name, default in _defaults(cls):
@@ -158,9 +176,13 @@ def _defaults(cls: Any) -> list[tuple[str, Any]]:
 
 
 def task_class(framework: Framework, module: str) -> Any:
-    """Return the class of the tasks that our backend makes: the framework's, and our options."""
+    """Return the class of our backend's tasks: the framework's, with this queue's options."""
 
     def __post_init__(self: Any) -> None:
+        # As tuples, so that a Task given lists or sets of exceptions can be compared and hashed.
+        for name in ("retry_for", "retry_not_for", "sensitive"):
+            read = checked(framework, self.func, name, getattr(self, name))
+            object.__setattr__(self, name, read)
         framework.Task.__post_init__(self)
         if framework.backend(self.backend) is not None:
             define(self, self.get_backend(), declared=True)
@@ -170,10 +192,10 @@ def task_class(framework: Framework, module: str) -> Any:
 
     cls = make_dataclass(
         "ToosimpleQTask",
-        [(f.name, f.type, _default_of(f)) for f in OPTIONS],
+        [(name, one.hint, field(default=one.default)) for name, one in OPTIONS.items()],
         bases=(framework.Task,),
         namespace={
-            "__doc__": "A Django Task with this queue's options; `task` is its definition.",
+            "__doc__": "A Django Task with this queue's options. `task` is its definition.",
             "__post_init__": __post_init__,
             "task": property(task),
         },
@@ -185,8 +207,14 @@ def task_class(framework: Framework, module: str) -> Any:
     return cls
 
 
+def checked(framework: Framework, func: Any, name: str, given: Any) -> Any:
+    """Return the value of an option as definitions keep it. Raises the framework's InvalidTask."""
+    what = f"task {getattr(func, '__qualname__', func)!r}: {name}"
+    return OPTIONS[name].read(given, what, framework.InvalidTask)
+
+
 def decorator(framework: Framework) -> Callable[..., Any]:
-    """Return the framework's `@task`, taking our options on every release of Django."""
+    """Return a `@task` decorator that takes our options on every release of Django."""
 
     def task(
         function: Callable[..., Any] | None = None, *, backend: str = "default", **options: Any
@@ -196,22 +224,19 @@ def decorator(framework: Framework) -> Callable[..., Any]:
             @task(retries=3, timeout=60)
             def send_invoice(order_id): ...
 
-        Django 6.0's own decorator refuses options that it does not know.
+        Django 6.0's own decorator refuses options that it does not know. Raises `UnknownOption`
+        for an unknown option, and the framework's InvalidTask for an invalid value.
         """
         if "run_after" in options:
-            raise TypeError("run_after is no option of @task. Use .using(run_after=...) to set it.")
+            raise TypeError(f"run_after is not an option of @task. {WHEN_QUEUED}")
         settings = {"priority": 0, "queue_name": "default", "run_after": None, **options}
 
         def decorate(func: Callable[..., Any]) -> Any:
             cls = framework.task_backends[backend].task_class
+            theirs = {one.name: Option(name=one.name) for one in fields(cls)}
+            refuse_unknown(options, {**theirs, **OPTIONS}, "@task", WHEN_QUEUED)
             return cls(func=func, backend=backend, **settings)
 
         return decorate if function is None else decorate(function)
 
     return task
-
-
-def _default_of(option: Any) -> Any:
-    if option.default_factory is not MISSING:
-        return field(default_factory=option.default_factory)
-    return field(default=option.default)

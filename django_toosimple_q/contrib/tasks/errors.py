@@ -1,23 +1,23 @@
-"""What `TaskResult.errors` names where a task did not end by an exception of its own.
+"""Entries of `TaskResult.errors` for calls that did not end with an exception of the task.
 
-Nobody raises these: they are the `exception_class` of such an entry; its traceback gives the
-reason in words.
+These classes are never raised. They are the `exception_class` of an entry whose `traceback` gives
+the reason as a sentence.
 """
 
 from django_toosimple_q.exceptions import ToosimpleQError
 
 
 class Cancelled(ToosimpleQError):
-    """The call was cancelled, held or expired; nothing follows it."""
+    """The call was cancelled, is held, or expired, and will not be replaced."""
 
 
 class Interrupted(ToosimpleQError):
-    """The run was cut off, or its worker died."""
+    """The run was interrupted, or its worker died."""
 
 
 class Invalid(ToosimpleQError):
-    """The call could not be run: its function is gone, or its arguments are unreadable."""
+    """The call could not run, because its function is gone or its arguments are unreadable."""
 
 
 class Refused(ToosimpleQError):
-    """The run ended, and what it left behind could not be stored."""
+    """The run ended, but its outcome could not be stored."""

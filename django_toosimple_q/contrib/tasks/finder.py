@@ -11,12 +11,16 @@ from importlib import import_module
 from typing import Any
 
 from django_toosimple_q import payload
-from django_toosimple_q.contrib.tasks.definition import Definition, define, split_name
+from django_toosimple_q.contrib.tasks.definition import (
+    Definition,
+    define,
+    make_definition,
+    split_name,
+)
 from django_toosimple_q.contrib.tasks.framework import loaded
-from django_toosimple_q.exceptions import UnreadablePayload
+from django_toosimple_q.exceptions import said
+from django_toosimple_q.log.write import write
 from django_toosimple_q.registry import tasks_registry
-
-logger = logging.getLogger("toosimpleq")
 
 # What could not be imported: once is enough for a process.
 missing: set[str] = set()
@@ -49,23 +53,15 @@ def find_signed(name: str, args: str, kwargs: str) -> Definition | None:
 
 def _signed(name: str, **texts: str) -> bool:
     # Unsigned rows, which TOOSIMPLEQ_ACCEPT_UNSIGNED_UNTIL lets in for a while, vouch for nothing.
-    try:
-        for field, text in texts.items():
-            if not payload.is_sealed(text):
-                return False
-            payload.unseal(text, field, name)
-    except UnreadablePayload:
-        return False
-    return True
+    return all(payload.is_signed(text, field, name) for field, text in texts.items())
 
 
 def _import(name: str, path: str, alias: str) -> Definition | None:
     try:
         found = resolve(path)
-    except Exception as error:  # a module runs as it is imported
-        logger.warning(
-            "task cannot be imported: name=%s error=%s: %s", name, type(error).__name__, error
-        )
+    except (Exception, SystemExit) as error:  # a module runs as it is imported
+        line = "task cannot be imported: name=%s error=%s"
+        write(logging.WARNING, line, name, said(error), task_name=name)
         return None
     # Its module has registered it by now, unless it was made for another alias.
     known = tasks_registry.get(name)
@@ -74,7 +70,12 @@ def _import(name: str, path: str, alias: str) -> Definition | None:
     for framework in loaded():
         backend = framework.backend(alias)
         if isinstance(found, framework.Task) and backend is not None:
-            return define(found, backend)
+            made = define(found, backend)
+            if made.name != name:
+                # It has moved, and is still found at its old path: rows go on under that name.
+                made = make_definition(made.django_task, backend, name)
+                tasks_registry.register(made)
+            return made
     return None
 
 

@@ -1,20 +1,20 @@
 """TaskResults, made from rows."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-
-from django.utils import timezone
+from uuid import UUID
 
 from django_toosimple_q.contrib.tasks import errors, finder
-from django_toosimple_q.contrib.tasks.attempts import attempts
 from django_toosimple_q.contrib.tasks.definition import Definition, bare, split_name, unvalidated
 from django_toosimple_q.contrib.tasks.framework import Framework
-from django_toosimple_q.contrib.tasks.normal import shown
+from django_toosimple_q.contrib.tasks.json_values import shown
 from django_toosimple_q.execution import Claimed
 from django_toosimple_q.models import TaskExec
-from django_toosimple_q.payload import Unreadable
+from django_toosimple_q.moments import current_moment, project_datetime
+from django_toosimple_q.payload import Unreadable, is_sensitive
+from django_toosimple_q.public_ids import candidates, fits, make_id
+from django_toosimple_q.store.lookup import attempts
 
 States = TaskExec.States
 
@@ -27,22 +27,16 @@ STATUS = {
     States.INTERRUPTED: "FAILED",
     States.INVALID: "FAILED",
 }
-CHAIN_LINKS = re.compile(
-    r"\n(?:The above exception was the direct cause of the following exception"
-    r"|During handling of the above exception, another exception occurred):\n"
-)
 NOTHING_YET = {"started_at": None, "finished_at": None, "last_attempted_at": None}
-# What an exception group's traceback is indented by.
-GROUP_MARGIN = re.compile(r"^ {2}[+|] ", re.MULTILINE)
-ERROR_LINE = re.compile(r"^([^\W\d][\w.<>]*)(?=:|$)", re.MULTILINE)
 
 
 def enqueued(backend: Any, task: Any, row: TaskExec, args: list[Any], kwargs: Any) -> Any:
     """Return the result of a call that was stored just now."""
     return _result(
         backend.framework,
+        None,
         task=task,
-        id=str(row.root_id or row.pk),
+        id=id_of(row),
         status=backend.framework.TaskResultStatus.READY,
         enqueued_at=row.created,
         args=args,
@@ -55,17 +49,18 @@ def started(
 ) -> Any:
     """Return the result of a call whose next attempt begins now, in this process."""
     framework = definition.framework
-    now = timezone.now()
+    now = project_datetime(current_moment())
+    created = claimed.created and project_datetime(claimed.created)
     earlier = attempts(str(claimed.root_id)) if claimed.root_id else []
     earlier = [row for row in earlier if row.pk != claimed.pk]
     began = [row for row in earlier if row.started is not None]
     # Its constructor would make JSON of arguments that come from JSON.
     return bare(
-        framework.TaskResult,
+        _class(framework, task, claimed),
         task=task,
-        id=str(claimed.root_id or claimed.pk),
+        id=id_of(claimed),
         status=framework.TaskResultStatus.RUNNING,
-        enqueued_at=earlier[0].created if earlier else claimed.created,
+        enqueued_at=earlier[0].created if earlier else created,
         started_at=began[0].started if began else now,
         finished_at=None,
         last_attempted_at=now,
@@ -79,24 +74,62 @@ def started(
 
 def load(backend: Any, result_id: Any) -> Any:
     """Return the result of this id. Raises TaskResultDoesNotExist."""
-    rows = attempts(result_id)
+    rows = find(result_id)
     if not rows or split_name(rows[0].task_name) is None:
         raise backend.framework.TaskResultDoesNotExist(
             f"There is no task result {result_id!r}. It may have been pruned."
         )
-    return from_rows(backend, rows)
+    return from_rows(backend, rows, None if type(result_id) is int else result_id)
 
 
-def from_rows(backend: Any, rows: Sequence[TaskExec]) -> Any:
-    """Return the result of a call, given the rows of its attempts, oldest first."""
+def find(result_id: Any) -> list[TaskExec]:
+    """Return the rows of a call, oldest first, by its result id; none for any other id.
+
+    An int is the number of its first row. A text of digits is none: who reads a result by what
+    came with a request must not be able to count through those of others.
+    """
+    if type(result_id) is int:
+        return attempts(str(result_id))
+    try:
+        uuid = UUID(result_id)
+    except (TypeError, ValueError, AttributeError):
+        return []
+    if str(uuid) != result_id:
+        return []
+    for number in candidates(uuid):
+        rows = attempts(str(number))
+        if rows and fits(uuid, number, rows[-1].task_name, *sealed(rows[-1])):
+            return rows
+    return []
+
+
+def id_of(row: Any) -> str:
+    """Return the result id of a call, given the row of any of its attempts."""
+    return make_id(row.root_id or row.pk, row.task_name, *sealed(row))
+
+
+def sealed(row: Any) -> tuple[str, str]:
+    """Return the stored arguments of a row or a claimed one: the same in every attempt."""
+    if isinstance(row, Claimed):
+        return row.args, row.kwargs
+    return row.__dict__["args"].text, row.__dict__["kwargs"].text
+
+
+def from_rows(backend: Any, rows: Sequence[TaskExec], result_id: str | None = None) -> Any:
+    """Return the result of a call, given the rows of its attempts, oldest first.
+
+    `result_id` is the id that it was asked for by: after SECRET_KEY was changed it is another one
+    than would be made now.
+    """
     first, last = rows[0], rows[-1]
     framework: Framework = backend.framework
     status = framework.TaskResultStatus[STATUS[States(last.state)]]
     began = [row for row in rows if row.started is not None]
     result = _result(
         framework,
+        last,
         task=_task(backend, last, run_after=run_after(first.due, first.created)),
-        id=str(first.root_id or first.pk),
+        id=result_id or id_of(last),
         status=status,
         enqueued_at=first.created,
         started_at=began[0].started if began else None,
@@ -114,7 +147,7 @@ def from_rows(backend: Any, rows: Sequence[TaskExec]) -> Any:
 
 def run_after(due: datetime, created: datetime | None) -> datetime | None:
     """Return when the caller wanted the call to run, or None when at once."""
-    return None if due == created else due
+    return None if due == created else project_datetime(due)
 
 
 def worker_id(row: TaskExec) -> str:
@@ -123,13 +156,13 @@ def worker_id(row: TaskExec) -> str:
 
 
 def is_error(row: TaskExec) -> bool:
-    """Tell whether an attempt ended otherwise than well."""
+    """Return whether an attempt ended otherwise than well."""
     return row.state in (States.FAILED, States.INTERRUPTED, States.INVALID)
 
 
 def error_of(framework: Framework, row: TaskExec) -> Any:
     """Return the TaskError of an attempt that did not end well."""
-    path = exception_path(row.error or "") or _stand_in(row.state, row.replaced_by_id)
+    path = row.error_type or _stand_in(row.state, row.replaced_by_id)
     text = row.error or f"no worker knows the task {row.task_name!r}"
     return framework.TaskError(exception_class_path=path, traceback=text)
 
@@ -137,21 +170,6 @@ def error_of(framework: Framework, row: TaskExec) -> Any:
 def stand_in(framework: Framework, state: str, text: str) -> Any:
     """Return the TaskError of a call that ended without an exception of its own."""
     return framework.TaskError(exception_class_path=_stand_in(state, None), traceback=text)
-
-
-def exception_path(text: str) -> str | None:
-    """Return the class that a traceback names, as a path; None for a text that is none.
-
-    It stands after the last link of a chain, in the first line that belongs to no frame. Looking
-    for the last such line instead would take a traceback within the message for the error's own.
-    """
-    block = GROUP_MARGIN.sub("", CHAIN_LINKS.split(text)[-1])
-    _, found, after = block.partition("Traceback (most recent call last):\n")
-    line = ERROR_LINE.search(after if found else block)
-    if line is None or not (found or "\nTraceback (most recent call last):\n" in f"\n{text}"):
-        return None
-    path = line.group(1)
-    return path if "." in path else f"builtins.{path}"
 
 
 def _stand_in(state: str, replaced_by: int | None) -> str:
@@ -196,12 +214,22 @@ def _missing(path: str) -> Any:
     return missing
 
 
-def _result(framework: Framework, **fields: Any) -> Any:
+def _class(framework: Framework, task: Any, row: Any) -> Any:
+    """Return the class of a result: one that shows no arguments, if any of them is sensitive."""
+    sensitive = getattr(task, "sensitive", None)
+    if sensitive is None and row is not None:
+        # Of a function that is gone, the payload says so.
+        sensitive = any(map(is_sensitive, sealed(row)))
+    return framework.MaskedTaskResult if sensitive else framework.TaskResult
+
+
+def _result(framework: Framework, row: Any, **fields: Any) -> Any:
+    result_class = _class(framework, fields["task"], row)
     fields = {**NOTHING_YET, "errors": [], "worker_ids": [], **fields}
     try:
-        return framework.TaskResult(backend=fields["task"].backend, **fields)
+        return result_class(backend=fields["task"].backend, **fields)
     except (TypeError, ValueError):
         # Not enqueued through the framework: a schedule's datetime is an argument like any other.
         for name in ("args", "kwargs"):
             fields[name] = shown(fields[name], framework.normalize_json)
-    return framework.TaskResult(backend=fields["task"].backend, **fields)
+    return result_class(backend=fields["task"].backend, **fields)

@@ -2,22 +2,22 @@
 
 from typing import Any
 
-from django.utils import timezone
-
+from django_toosimple_q import frames
 from django_toosimple_q.contrib.tasks import results
-from django_toosimple_q.contrib.tasks.attempts import attempts
 from django_toosimple_q.contrib.tasks.definition import Definition, split_name, unvalidated
-from django_toosimple_q.contrib.tasks.normal import normal
+from django_toosimple_q.contrib.tasks.json_values import normal
 from django_toosimple_q.exceptions import TaskTimeout
 from django_toosimple_q.execution import Claimed, Outcome, running
+from django_toosimple_q.failure import failure
 from django_toosimple_q.models import TaskExec
+from django_toosimple_q.moments import current_moment, project_datetime
 from django_toosimple_q.registry import tasks_registry
-from django_toosimple_q.worker.executor import failure
+from django_toosimple_q.store.lookup import attempts
 
 States = TaskExec.States
 
 # The runs that have begun and not been told of yet, by row: the definition and the result.
-in_flight: dict[int, tuple[Definition, Any]] = {}
+begun_results: dict[int, tuple[Definition, Any]] = {}
 # The label of this process's worker.
 _label = ""
 
@@ -41,7 +41,7 @@ def run_task(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         value = definition.call(*args, **kwargs)
         returned = _returned(value, framework.normalize_json)
     except BaseException as error:
-        in_flight.pop(claimed.pk, None)
+        begun_results.pop(claimed.pk, None)
         outcome = failure(definition, claimed, error)
         if is_final(outcome):
             kind = type(error)
@@ -49,7 +49,10 @@ def run_task(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
                 exception_class_path=f"{kind.__module__}.{kind.__qualname__}",
                 traceback=outcome.error or "",
             )
-            _end(definition, result, "FAILED", timezone.now(), entry)
+            # The framework logs it with its traceback, as the exception is being handled here.
+            claimed.logged_elsewhere = True
+            frames.without_own(error)
+            _end(definition, result, "FAILED", current_moment(), entry)
         raise
     object.__setattr__(result, "_return_value", returned)
     return returned
@@ -65,9 +68,9 @@ def begin(definition: Definition, claimed: Claimed, args: list[Any], kwargs: Any
             framework, task, priority=claimed.priority, queue_name=claimed.queue, run_after=deferred
         )
     result = results.started(definition, task, claimed, _label, (args, kwargs))
-    in_flight[claimed.pk] = definition, result
-    told = framework.task_started.send_robust(definition.sender, task_result=result)
-    for _, response in told:
+    begun_results[claimed.pk] = definition, result
+    answers = framework.task_started.send_robust(definition.sender, task_result=result)
+    for _, response in answers:
         if isinstance(response, TaskTimeout):
             # The task's own deadline passed in a receiver; it is no error of the receiver.
             raise response
@@ -75,7 +78,7 @@ def begin(definition: Definition, claimed: Claimed, args: list[Any], kwargs: Any
 
 
 def is_final(outcome: Outcome) -> bool:
-    """Tell whether nothing follows a failed run."""
+    """Return whether nothing follows a failed run."""
     return outcome.next_attempt is None and not outcome.replaced
 
 
@@ -87,7 +90,7 @@ def on_worker_started(sender: Any, **kwargs: Any) -> None:
 
 def on_task_finished(claimed: Claimed, outcome: Outcome, **kwargs: Any) -> None:
     """Tell of a run that ended without an exception of its task, or that could not begin."""
-    begun = in_flight.pop(claimed.pk, None)
+    begun = begun_results.pop(claimed.pk, None)
     if begun is None and outcome.started is None and outcome.error:
         begun = _loaded(claimed.task_name, claimed.root_id or claimed.pk)
     if begun is None:
@@ -96,7 +99,22 @@ def on_task_finished(claimed: Claimed, outcome: Outcome, **kwargs: Any) -> None:
     if outcome.state == States.SUCCEEDED:
         _end(definition, result, "SUCCESSFUL", outcome.finished)
     elif is_final(outcome):
-        entry = results.stand_in(definition.framework, outcome.state, outcome.error or "")
+        _end_failed(definition, result, claimed, outcome)
+
+
+def _end_failed(definition: Definition, result: Any, claimed: Claimed, outcome: Outcome) -> None:
+    """Tell of a failure while its exception, if there is one, is handled: so it is logged."""
+    entry = results.stand_in(definition.framework, outcome.state, outcome.error or "")
+    if outcome.exception is None:
+        _end(definition, result, "FAILED", outcome.finished, entry)
+        return
+    claimed.logged_elsewhere = True
+    traceback = outcome.exception.__traceback__
+    try:
+        raise outcome.exception
+    except BaseException as error:
+        # Without the frame that this has added, which holds the arguments.
+        error.__traceback__ = traceback
         _end(definition, result, "FAILED", outcome.finished, entry)
 
 
@@ -121,7 +139,7 @@ def _end(definition: Definition, result: Any, status: str, now: Any, error: Any 
         result.errors.append(error)
     framework = definition.framework
     object.__setattr__(result, "status", framework.TaskResultStatus[status])
-    object.__setattr__(result, "finished_at", now)
+    object.__setattr__(result, "finished_at", project_datetime(now))
     framework.task_finished.send_robust(definition.sender, task_result=result)
 
 

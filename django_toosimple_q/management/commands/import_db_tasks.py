@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from django_toosimple_q.contrib.tasks import moving
+from django_toosimple_q.contrib.tasks import import_db_tasks
 
 
 class Command(BaseCommand):
@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **given: Any) -> None:
         try:
-            moving.their_model()
+            import_db_tasks.their_model()
         except LookupError as error:
             raise CommandError(
                 "django_tasks_db is not in INSTALLED_APPS, so its table cannot be read. Put it "
@@ -32,7 +32,7 @@ class Command(BaseCommand):
             ) from error
 
         moved = left = 0
-        for one in moving.move_queued(given["backend"], dry_run=given["dry_run"]):
+        for one in import_db_tasks.move_queued(given["backend"], dry_run=given["dry_run"]):
             if one.reason is not None:
                 left += 1
                 self.stderr.write(f"{one.old_id} {one.path} stays: {one.reason}")
@@ -42,7 +42,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{one.old_id} {one.path} -> {one.new_id or '(dry run)'}")
         if given["verbosity"]:
             self.stdout.write(f"{moved} tasks {'would be ' * given['dry_run']}moved.")
-        running = moving.count_running()
+        running = import_db_tasks.count_running()
         if running:
             self.stderr.write(f"{running} tasks are being run by a db_worker. Let it finish them.")
         if left:

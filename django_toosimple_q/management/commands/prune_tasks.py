@@ -1,58 +1,52 @@
-"""`manage.py prune_tasks`: options from the command line, nothing else."""
+"""`manage.py prune_tasks`: reads the command line only. The work is done in `store.prune`."""
 
 import argparse
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
+from django.core.management.base import CommandError
 
 from django_toosimple_q import conf
+from django_toosimple_q.management.command import ExampleCommand
 from django_toosimple_q.models import TaskExec
-from django_toosimple_q.store import task_execs
+from django_toosimple_q.store import task_execs, workers
 
-EXAMPLES = """
+
+class Command(ExampleCommand):
+    help = "Delete rows of tasks that ended long ago."
+    examples = """
 examples:
-  manage.py prune_tasks --dry-run             say what TOOSIMPLEQ_RETENTION would delete
-  manage.py prune_tasks                       delete it
+  manage.py prune_tasks --dry-run             count the rows that TOOSIMPLEQ_RETENTION would delete
+  manage.py prune_tasks                       delete them
   manage.py prune_tasks --min-age-days 14     delete SUCCEEDED rows older than 14 days
   manage.py prune_tasks --failed-min-age-days 90 --queue mail
 """
-
-
-class Command(BaseCommand):
-    help = "Delete rows of tasks that ended long ago."
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        parser = super().create_parser(prog_name, subcommand, epilog=EXAMPLES, **kwargs)
-        parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        return parser
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--min-age-days",
             type=days,
             metavar="DAYS",
-            help="delete SUCCEEDED rows that ended so long ago (default: TOOSIMPLEQ_RETENTION)",
+            help="delete SUCCEEDED rows that ended this long ago (default: TOOSIMPLEQ_RETENTION)",
         )
         parser.add_argument(
             "--failed-min-age-days",
             type=days,
             metavar="DAYS",
-            help="delete FAILED, INTERRUPTED and INVALID rows that ended so long ago",
+            help="delete FAILED, INTERRUPTED and INVALID rows that ended this long ago",
         )
-        parser.add_argument("--queue", "--queue-name", dest="queue", help="rows of this queue only")
+        parser.add_argument("--queue", "--queue-name", dest="queue", help="only rows of this queue")
         parser.add_argument(
-            "--dry-run", action="store_true", help="say how many rows would go, delete none"
+            "--dry-run", action="store_true", help="report how many rows would be deleted"
         )
 
     def handle(self, *args: Any, **given: Any) -> None:
         retention = self.retention(given["min_age_days"], given["failed_min_age_days"])
         if not any(kept is not None for kept in retention.values()):
             raise CommandError(
-                "nothing says what to delete. Give --min-age-days, or set TOOSIMPLEQ_RETENTION."
+                "TOOSIMPLEQ_RETENTION deletes nothing. Set it, or use --min-age-days."
             )
-        conditions = task_execs.expired(retention, timezone.now(), given["queue"])
+        conditions = task_execs.expired(retention, workers.clock(), given["queue"])
         total = task_execs.count_expired(conditions)
         if given["dry_run"]:
             self.stdout.write(f"{total} rows would be deleted.")
@@ -66,7 +60,7 @@ class Command(BaseCommand):
     def retention(
         self, succeeded: timedelta | None, failed: timedelta | None
     ) -> dict[str, timedelta | None]:
-        """Return how long each state is kept: as asked for, else as the setting says."""
+        """Return how long each state is kept, from the options or else from the setting."""
         if succeeded is None and failed is None:
             return dict(conf.get("TOOSIMPLEQ_RETENTION"))
         states = TaskExec.States
@@ -77,7 +71,7 @@ class Command(BaseCommand):
         }
 
     def progress(self, done: int, total: int) -> None:
-        """Draw a bar on a terminal."""
+        """Draw a progress bar on a terminal."""
         if not self.stderr.isatty():
             return
         filled = 40 * done // total

@@ -3,237 +3,197 @@
 import argparse
 import logging
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any, TextIO
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
+from django.db import OperationalError
 
-from django_toosimple_q import log
+from django_toosimple_q import log, signals
 from django_toosimple_q.exceptions import ToosimpleQError
-from django_toosimple_q.worker import options as defaults
-from django_toosimple_q.worker.autoreload import run_with_reloader, wants_reloader
-from django_toosimple_q.worker.options import InvalidOption, WorkerOptions
-from django_toosimple_q.worker.supervisor import Supervisor
+from django_toosimple_q.log.write import write
+from django_toosimple_q.management import drain, terminal
+from django_toosimple_q.management.command import ExampleCommand
+from django_toosimple_q.text import named, printable
+from django_toosimple_q.worker import options
+from django_toosimple_q.worker.options import WorkerOptions
+from django_toosimple_q.worker.processes.autoreload import run_with_reloader, wants_reloader
+from django_toosimple_q.worker.processes.first import continue_in_child, is_first
+from django_toosimple_q.worker.processes.leftovers import end_after
+from django_toosimple_q.worker.processes.supervisor import Supervisor
 from django_toosimple_q.worker.worker import Worker
 
 LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO, 3: logging.DEBUG}
+DEFAULT_VERBOSITY = 1
+FRAMEWORKS = ("django.tasks", "django_tasks")
 
-N = TypeVar("N", int, float)
 
-EXAMPLES = """
+class Command(ExampleCommand):
+    help = "Queue what is scheduled and run what is queued."
+    examples = """
 examples:
   manage.py worker                            run every queue until stopped
   manage.py worker --queue mail --queue sms   run these two queues only
   manage.py worker --exclude_queue slow       run everything but this queue
   manage.py worker --until_done               drain what waits, then return
 """
-
-
-class Command(BaseCommand):
-    help = "Queue what is scheduled and run what is queued."
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        parser = super().create_parser(
-            prog_name,
-            subcommand,
-            epilog=EXAMPLES,
-            **kwargs,
-        )
-        parser.formatter_class = Formatter
-        return parser
+    # Whether the line at the start goes to standard output: not where the log has it.
+    starts_shown = False
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        queues = parser.add_mutually_exclusive_group()
-        add(
-            queues,
-            "queue",
-            action="extend",
-            type=names,
-            default=[],
-            help="a queue to run, or several with commas (repeatable; default: all)",
-        )
-        add(
-            queues,
-            "exclude_queue",
-            action="extend",
-            type=names,
-            default=[],
-            help="a queue not to run, or several with commas (repeatable)",
-        )
-        add(
-            parser,
-            "tick",
-            "interval",
-            type=seconds,
-            default=defaults.DEFAULT_TICK_SECONDS,
-            metavar="SECONDS",
-            help="look at the database this often when nothing tells of new work (%(default)s)",
-        )
-        ending = parser.add_mutually_exclusive_group()
-        add(
-            ending,
-            "once",
-            action="store_true",
-            help="queue what is due, run at most one task, return",
-        )
-        add(
-            ending,
-            "until_done",
-            "batch",
-            action="store_true",
-            help="run until nothing is queued or due, then return",
-        )
-        add(
-            parser, "no_schedules", action="store_true", help="leave the schedules to other workers"
-        )
-        add(
-            parser,
-            "label",
-            default=defaults.DEFAULT_LABEL,
-            help="the worker's name; {pid} becomes the process id (%(default)s)",
-        )
-        add(
-            parser,
-            "timeout",
-            type=seconds,
-            default=defaults.DEFAULT_TIMEOUT_SECONDS,
-            metavar="SECONDS",
-            help="a worker not heard of for so long counts as dead, and its tasks run elsewhere "
-            "(%(default)s); tasks may run longer, the worker is heard of all the same",
-        )
-        add(
-            parser,
-            "grace",
-            type=seconds,
-            default=defaults.DEFAULT_GRACE_SECONDS,
-            metavar="SECONDS",
-            help="what running tasks get on SIGTERM before they are cut off (%(default)s)",
-        )
-        add(
-            parser,
-            "processes",
-            type=count,
-            default=1,
-            metavar="N",
-            help="run so many processes under a supervisor (%(default)s)",
-        )
-        add(
-            parser,
-            "threads",
-            type=count,
-            default=1,
-            metavar="N",
-            help="run so many tasks at a time in each process (%(default)s)",
-        )
-        add(
-            parser,
-            "max_tasks",
-            type=count,
-            metavar="N",
-            help="let a process end after so many tasks; the supervisor starts another",
-        )
-        add(
-            parser,
-            "max_memory",
-            type=megabytes,
-            metavar="MB",
-            help="let a process end between two tasks once it holds more than so many megabytes",
-        )
-        add(
-            parser,
-            "reload",
-            choices=["always", "never"],
-            help="restart when code changes (default: when DEBUG is on)",
-        )
+        options.add_arguments(parser)
+
+    def check(self, *args: Any, **given: Any) -> None:
+        """Check the project as every command does, but start without an answer of the database.
+
+        On MariaDB and MySQL Django's own checks ask it for its version. The worker waits for it.
+        """
+        try:
+            super().check(*args, **given)
+        except OperationalError as error:
+            line = "the system checks stopped, the database does not answer: error=%s"
+            write(logging.WARNING, line, named(error), error=named(error))
 
     def handle(self, *args: Any, **given: Any) -> None:
-        set_up_logging(given["verbosity"])
-        try:
-            options = WorkerOptions(
-                queues=given["queue"],
-                excluded_queues=given["exclude_queue"],
-                tick=given["tick"],
-                once=given["once"],
-                until_done=given["until_done"],
-                schedules=not given["no_schedules"],
-                label=given["label"],
-                timeout=given["timeout"],
-                grace=given["grace"],
-                processes=given["processes"],
-                threads=given["threads"],
-                max_tasks=given["max_tasks"],
-                max_memory=given["max_memory"],
-            )
-            code = self.run(options, given["reload"])
-        except ToosimpleQError as error:
-            raise CommandError(str(error), returncode=99) from error
+        with naming_errors():
+            chosen = options.from_arguments(given)
+        # Around the logging, so that its lines stand above the bar.
+        with self.bar(chosen, given["verbosity"]):
+            code = self.work(chosen, given)
         if code:
             sys.exit(code)
 
-    def run(self, options: WorkerOptions, reload: str | None) -> int:
+    def bar(self, chosen: WorkerOptions, verbosity: int) -> AbstractContextManager[None]:
+        """Draw how far the worker is, where it drains and standard error is a terminal."""
+        draws = chosen.until_done and verbosity and terminal.can_draw(sys.stderr)
+        return drain.shown(chosen.takes) if draws else nullcontext()
+
+    def work(self, chosen: WorkerOptions, given: dict[str, Any]) -> int:
+        """Log as the options say, and run; return the worker's exit code."""
+        verbosity = given["verbosity"]
+        if self.owns_process and is_first() and given["processes"] == 1:
+            # A supervisor reaps by itself.
+            continue_in_child()
+        with ExitStack() as stack:
+            stack.callback(set_up_logging(verbosity, given.get("stderr")))
+            if verbosity and not shows_info():
+                stack.callback(self.show_starts())
+            with naming_errors():
+                code = self.run(chosen)
+            # After a KeyboardInterrupt that left an exec(), though it was caught, CPython would
+            # exit as on SIGINT. Any other exec() makes it forget that.
+            exec("")
+            if self.owns_process and not chosen.inline:
+                end_after(chosen.grace, code)
+            if self.owns_process:
+                # Nothing is put back: the last lines are logged as those before.
+                stack.pop_all()
+        return code
+
+    def run(self, given: WorkerOptions) -> int:
         """Run one worker, several, or one that watches the code; return the exit code."""
-        if options.processes > 1:
-            if reload == "always":
-                raise InvalidOption("--reload watches one process. Drop --processes.")
-            return Supervisor(options).run()
-        if wants_reloader(reload, settings.DEBUG) and not options.inline:
-            return run_with_reloader(lambda: Worker(options))
-        return Worker(options).run()
+        if given.processes > 1:
+            self.show_start(given.label, given)
+            return Supervisor(given).run()
+        if wants_reloader(given.reload, settings.DEBUG) and not given.inline:
+            return run_with_reloader(lambda: Worker(given))
+        return Worker(given, owns_process=self.owns_process).run()
+
+    @property
+    def owns_process(self) -> bool:
+        """Return whether the process runs this command alone: no other code has called it."""
+        return bool(getattr(self, "_called_from_command_line", False))
+
+    def show_starts(self) -> Callable[[], None]:
+        """Write to standard output that a worker starts, and what it waits for when it stops.
+
+        Returns what ends that.
+        """
+        receivers = (
+            (signals.worker_started, self.on_worker_started),
+            (signals.worker_stopping, self.on_worker_stopping),
+        )
+        self.starts_shown = True
+        for signal, receiver in receivers:
+            signal.connect(receiver)
+
+        def undo() -> None:
+            for signal, receiver in receivers:
+                signal.disconnect(receiver)
+
+        return undo
+
+    def on_worker_started(self, sender: str, options: WorkerOptions, **kwargs: Any) -> None:
+        self.show_start(sender, options)
+
+    def on_worker_stopping(self, running: Any, **kwargs: Any) -> None:
+        if running:
+            names = ", ".join(f"{one.task_name} ({one.pk})" for one in running)
+            self.stdout.write(printable(f"worker stopping, waits for {names}"))
+            self.stdout.flush()
+
+    def show_start(self, label: str, options: WorkerOptions) -> None:
+        """Write what the worker does, once it has begun; several workers share one line."""
+        if self.starts_shown and not options.inline:
+            message, values = log.start_line(label, options)
+            self.stdout.write(printable(message % values))
+            self.stdout.flush()
+            self.starts_shown = False
 
 
-class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the examples as they are written."""
-
-
-def names(text: str) -> list[str]:
-    """Return the queues of one option."""
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def seconds(text: str) -> float:
-    """Return the number of an option that is a time."""
-    return _number(float, text, "Use a number of seconds, such as 2.5.")
-
-
-def megabytes(text: str) -> float:
-    """Return the number of an option that is an amount of memory."""
-    return _number(float, text, "Use a number of megabytes, such as 300.")
-
-
-def count(text: str) -> int:
-    """Return the number of an option that counts."""
-    return _number(int, text, "Use a whole number, such as 4.")
-
-
-def _number(kind: Callable[[str], N], text: str, cure: str) -> N:
+@contextmanager
+def naming_errors() -> Iterator[None]:
+    """Turn an error of ours into one that the command line prints as a sentence."""
     try:
-        return kind(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"cannot be {text!r}. {cure}") from error
+        yield
+    except ToosimpleQError as error:
+        raise CommandError(str(error), returncode=99) from error
 
 
-def add(parser: Any, name: str, *others: str, **settings: Any) -> None:
-    """Add an option under its name with underscores, the same with dashes, and other names."""
-    flags = dict.fromkeys(
-        f"--{spelling}" for one in (name, *others) for spelling in (one, one.replace("_", "-"))
-    )
-    parser.add_argument(*flags, dest=name, **settings)
-
-
-def set_up_logging(verbosity: int) -> None:
+def set_up_logging(verbosity: int, stream: TextIO | None) -> Callable[[], None]:
     """Let -v 0…3 decide what is logged: errors, warnings, what happens, each start as well.
 
-    A project that configures logging for "toosimpleq" keeps its handlers; else lines go to stderr.
-    The loggers of Django's tasks framework follow where the project sets no level for them.
+    A level that the project's LOGGING sets for "toosimpleq" wins; at the default, -v 1, one that it
+    sets for the root logger does, too. A project that has a handler keeps it; else, and when the
+    caller gives a `stream`, lines go to that or to standard error. Returns what puts all back.
     """
-    logger = logging.getLogger("toosimpleq")
-    logger.setLevel(LEVELS[verbosity])
+    chosen = [
+        logging.getLogger(name)
+        for name in FRAMEWORKS
+        if logging.getLogger(name).level == logging.NOTSET
+    ]
+    root_decides = verbosity == DEFAULT_VERBOSITY and logging.root.level != logging.WARNING
+    if log.logger.level == logging.NOTSET and not root_decides:
+        chosen.append(log.logger)
+    handler = None
+    if stream is not None or not log.logger.hasHandlers():
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(Lines("[%(asctime)s] %(levelname)s %(message)s"))
+        log.logger.addHandler(handler)
+    for logger in chosen:
+        logger.setLevel(LEVELS[verbosity])
     log.connect()
-    for framework in map(logging.getLogger, ("django.tasks", "django_tasks")):
-        if framework.level == logging.NOTSET:
-            framework.setLevel(LEVELS[verbosity])
-    if not logger.hasHandlers():
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("[%(asctime)s] %(levelname)s %(message)s"))
-        logger.addHandler(handler)
+
+    def undo() -> None:
+        for logger in chosen:
+            logger.setLevel(logging.NOTSET)
+        if handler is not None:
+            log.logger.removeHandler(handler)
+        log.connect()
+
+    return undo
+
+
+def shows_info() -> bool:
+    """Return whether the worker's own handler shows the INFO line of its start."""
+    own = any(isinstance(one.formatter, Lines) for one in log.logger.handlers)
+    return own and log.logger.isEnabledFor(logging.INFO)
+
+
+class Lines(logging.Formatter):
+    """Escapes what a terminal would obey in tracebacks, which hold whatever a task was given."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), lines=True)

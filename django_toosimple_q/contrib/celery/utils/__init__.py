@@ -1,1 +1,1 @@
-"""Stands where Celery has `celery.utils`."""
+"""The counterpart of `celery.utils`."""

@@ -1,4 +1,4 @@
-"""Stands where Celery has `celery.utils.log`."""
+"""The counterpart of `celery.utils.log`."""
 
 import logging
 

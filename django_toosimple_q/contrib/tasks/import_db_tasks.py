@@ -1,14 +1,17 @@
 """Move what is still queued in the table of django-tasks-db to this queue."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
 from django.db import DatabaseError, router, transaction
+from django.db.models import F
 
 from django_toosimple_q.contrib.tasks.finder import resolve
 from django_toosimple_q.contrib.tasks.framework import loaded
+from django_toosimple_q.store.transaction import queue_connection
 
 # The label that django-tasks-db has kept since it was a part of django-tasks.
 MODEL = ("django_tasks_database", "DBTaskResult")
@@ -45,6 +48,7 @@ def move_queued(default_alias: str, *, dry_run: bool = False) -> Iterator[Moved]
         try:
             backend, task = _target(row, default_alias)
             if dry_run:
+                _rehearse(row, backend, task)
                 yield Moved(**known)
             elif result := _move(row, ready, backend, task):
                 yield Moved(**known, new_id=result.id)
@@ -60,13 +64,30 @@ def count_running() -> int:
     return int(model.objects.using(router.db_for_write(model)).filter(status="RUNNING").count())
 
 
+class _RollBack(Exception):
+    """Undoes what a dry run has stored."""
+
+
+def _rehearse(row: Any, backend: Any, task: Any) -> None:
+    """Enqueue a row and undo that, so that a dry run raises what the real one would."""
+    with suppress(_RollBack), transaction.atomic(using=queue_connection().alias):
+        _store(row, backend, task)
+        raise _RollBack
+
+
 def _move(row: Any, ready: Any, backend: Any, task: Any) -> Any:
     """Return the new result, or None when a db_worker that still runs was faster."""
     with transaction.atomic(using=ready.db):
-        # First, and counted: only one of us gets to delete it.
-        if not ready.filter(pk=row.pk).delete()[0]:
+        # This locks the row while it is READY. A delete alone does not: where something listens to
+        # post_delete, Django reads the row first and then deletes it whatever became of it.
+        if not ready.filter(pk=row.pk).update(status=F("status")):
             return None
-        return backend.store(task, row.args_kwargs["args"], row.args_kwargs["kwargs"])
+        ready.filter(pk=row.pk).delete()
+        return _store(row, backend, task)
+
+
+def _store(row: Any, backend: Any, task: Any) -> Any:
+    return backend.store(task, row.args_kwargs["args"], row.args_kwargs["kwargs"])
 
 
 def _target(row: Any, default_alias: str) -> tuple[Any, Any]:

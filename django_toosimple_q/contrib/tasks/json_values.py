@@ -1,4 +1,4 @@
-"""What JSON makes of a value: what the framework promises that arguments and results become."""
+"""Convert values to what JSON returns for them, as the framework promises for its callers."""
 
 import json
 import math
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 UNCHANGED = frozenset({type(None), bool, str})
-# Python refuses to write integers of thousands of digits.
+# Python refuses to convert integers of thousands of digits to text.
 LARGEST_BITS = 1024
 DEPTH = 10
 
 
 def normal(value: Any, normalize_json: Callable[[Any], Any]) -> Any:
-    """Return the value as JSON gives it back.
+    """Return the value as it comes back from JSON.
 
     Raises TypeError or ValueError for what JSON cannot hold. The framework's own normalisation
-    lets through what JSON then changes or refuses: NaN, keys that are no text, texts of an enum.
+    accepts values that JSON then changes or refuses: NaN, keys that are not text, and enum texts.
     """
     if is_plain(value):
         return value
@@ -23,12 +23,12 @@ def normal(value: Any, normalize_json: Callable[[Any], Any]) -> Any:
         return json.loads(json.dumps(normalize_json(value), allow_nan=False))
     except RecursionError as error:
         raise ValueError(
-            "Unsupported value: it is nested too deeply, or contains itself. Pass ids instead."
+            "Unsupported value: it is nested too deeply, or it contains itself. Pass ids instead."
         ) from error
 
 
 def is_plain(value: Any, depth: int = DEPTH) -> bool:
-    """Tell whether a value certainly comes back from JSON as it is."""
+    """Return whether a value is certain to come back from JSON unchanged."""
     kind = type(value)
     if kind in UNCHANGED:
         return True
@@ -44,7 +44,7 @@ def is_plain(value: Any, depth: int = DEPTH) -> bool:
 
 
 def shown(value: Any, normalize_json: Callable[[Any], Any]) -> Any:
-    """Return the value for display: what JSON cannot hold as text."""
+    """Return the value for display, with text in place of what JSON cannot hold."""
     try:
         return normal(value, normalize_json)
     except (TypeError, ValueError):
