@@ -1,8 +1,10 @@
 """The Django app: loads `tasks.py` of every installed app into the registries."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
+
+from django_toosimple_q import faces
 
 
 class ToosimpleQConfig(AppConfig):
@@ -13,10 +15,10 @@ class ToosimpleQConfig(AppConfig):
 
     def ready(self) -> None:
         from django_toosimple_q import checks, log  # noqa: F401  (both register themselves)
-        from django_toosimple_q.contrib.celery.connect import connect as connect_celery
-        from django_toosimple_q.contrib.tasks.connect import connect
 
         log.connect()
-        connect()
         autodiscover_modules("tasks")
-        connect_celery()
+        if apps.is_installed("django.contrib.admin"):
+            from django_toosimple_q import bulk_task  # noqa: F401  (registers itself)
+        faces.load_task_backends()
+        faces.connect_all()

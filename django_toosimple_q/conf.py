@@ -3,29 +3,38 @@
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
+from django.conf import global_settings, settings
 
 PREFIX = "TOOSIMPLEQ_"
 
 DEFAULTS: dict[str, Any] = {
-    # The backend that really sends what contrib.mail has queued.
+    # The backend that sends the mail that contrib.mail has queued.
     "TOOSIMPLEQ_EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
-    # The zone of schedules that name none (default: TIME_ZONE).
+    # The time zone of schedules without one of their own (default: TIME_ZONE).
     "TOOSIMPLEQ_CRON_TIMEZONE": None,
     # The largest result that is stored, in bytes of pickle.
     "TOOSIMPLEQ_MAX_RESULT": 1_000_000,
-    # True: a call whose result cannot be stored is retried like any other that failed, although
-    # its work was done.
+    # Whether a call whose result cannot be stored is retried like other failures, although its
+    # work was done.
     "TOOSIMPLEQ_RETRY_UNSTORABLE": False,
     # An aware datetime until which rows without a signature are still read, for the hours in
-    # which processes of django-toosimple-q 1.x go on queueing.
+    # which processes of django-toosimple-q 1.x still queue calls.
     "TOOSIMPLEQ_ACCEPT_UNSIGNED_UNTIL": None,
-    # How long rows are kept after they ended, by state; states that are not named, for ever.
+    # How long rows are kept after they ended, by state. Other states are kept for ever.
     "TOOSIMPLEQ_RETENTION": {"SUCCEEDED": timedelta(days=30)},
-    # Wake-up hints: False leaves every worker to its tick.
+    # What tells this code from older and newer code; by default a digest of the project's files.
+    "TOOSIMPLEQ_CODE_VERSION": None,
+    # Whether to send wake-up hints. Without them, workers find new rows at their next tick.
     "TOOSIMPLEQ_NOTIFY": True,
-    # Where wake-up hints go through Redis, such as "redis://:password@localhost:6379/0".
+    # The Redis server for wake-up hints, such as "redis://:password@localhost:6379/0".
     "TOOSIMPLEQ_REDIS_URL": None,
+    # Where the task waits that acts on very many calls for the admin, and how urgent it is: before
+    # the calls that it may cancel.
+    "TOOSIMPLEQ_BULK_QUEUE": "default",
+    "TOOSIMPLEQ_BULK_PRIORITY": 100,
+    # What a probe sends as "Authorization: Bearer …" to read the views of contrib.health and
+    # contrib.prometheus. Without it only users who may see the queues can.
+    "TOOSIMPLEQ_MONITORING_TOKEN": None,
 }
 
 
@@ -35,17 +44,30 @@ def get(name: str) -> Any:
 
 
 def unknown_names() -> list[str]:
-    """Return the settings that carry our prefix and mean nothing."""
+    """Return the settings that have our prefix but do not exist."""
     return sorted(
         name for name in dir(settings) if name.startswith(PREFIX) and name not in DEFAULTS
     )
 
 
+def task_backends() -> dict[str, str]:
+    """Return the paths of the backends that the project's TASKS names, by alias.
+
+    Django's own default does not count, and the framework itself reports what has no such shape.
+    """
+    tasks = getattr(settings, "TASKS", None)
+    if not isinstance(tasks, dict) or tasks is getattr(global_settings, "TASKS", None):
+        return {}
+    entries = ((alias, entry) for alias, entry in tasks.items() if isinstance(entry, dict))
+    paths = ((alias, entry.get("BACKEND")) for alias, entry in entries)
+    return {alias: path for alias, path in paths if isinstance(path, str)}
+
+
 def uses_time_zones() -> bool:
-    """Tell whether the project stores aware datetimes (USE_TZ)."""
+    """Return whether the project stores aware datetimes (USE_TZ)."""
     return bool(settings.USE_TZ)
 
 
 def cron_timezone() -> str:
-    """Return the name of the zone that schedules without one of their own are read in."""
+    """Return the name of the time zone of schedules without one of their own."""
     return get("TOOSIMPLEQ_CRON_TIMEZONE") or settings.TIME_ZONE

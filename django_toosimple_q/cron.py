@@ -1,15 +1,15 @@
 """When a cron expression is due: pure maths, no clock, no database.
 
-Where clocks change, an expression is one of two kinds, after the rule that Debian's cron(8) gives
-for vixie cron, narrowed to the hour field. An *interval* has an hour field that starts with `*` (or
-is `H/n`): it follows elapsed time, so it runs on both passes of a repeated hour, and nothing is
-made up for a missing one. Any other expression is *fixed*: each wall time that it names runs once,
-on the first pass when it repeats, at the first moment after the gap when it is missing; what falls
-together there runs once. In other words, a fixed occurrence is due at the first moment at which
-the clock shows that wall time or a later one.
+At clock changes there are two kinds of expressions. The rule is that of Debian's cron(8) for vixie
+cron, restricted to the hour field. An *interval* has an hour field that starts with `*` (or is
+`H/n`). It follows elapsed time, so it runs on both passes of a repeated hour, and a missing hour
+is not made up for. Any other expression is *fixed*: each wall time that it names runs once. If the
+wall time repeats, it runs on the first pass. If it is missing, it runs at the first moment after
+the gap, and several missing ones run once. In other words, a fixed occurrence is due at the first
+moment at which the clock shows that wall time or a later one.
 
-croniter reads the expressions and steps through wall times. It is only ever given naive ones:
-what it makes of clock changes itself differs between its releases and from this rule.
+croniter parses the expressions and steps through wall times. It gets only naive datetimes, since
+its own treatment of clock changes differs between its releases, and from this rule.
 """
 
 from collections.abc import Iterator
@@ -33,27 +33,27 @@ ALIASES = {
     "@annually": "0 0 1 1 *",
 }
 FORM = (
-    'Write "minute hour day month weekday", then optionally second and year, or one of '
+    'Use "minute hour day month weekday", optionally with second and year, or one of '
     f'{", ".join(ALIASES)}, or "{MANUAL}" for a schedule that only runs by hand.'
 )
 
 MINUTE, HOUR, DAY, MONTH, WEEKDAY, SECOND, YEAR = range(7)
 ONE_SECOND = timedelta(seconds=1)
 ONE_DAY = timedelta(days=1)
-# The year field begins with 1970; no date that exists at all is rarer than 29 February on a given
-# weekday, every 40 years around 2100.
+# The year field begins with 1970. The rarest date is 29 February on a given weekday, which occurs
+# every 40 years around 2100.
 BEFORE_ALL_YEARS = datetime(1969, 12, 31, 23, 59, 59)
 HORIZON_YEARS = 200
 
 
 @dataclass(frozen=True)
 class Cron:
-    """A cron expression in a time zone, made by `parse`; safe to share between threads.
+    """A cron expression in a time zone, made by `parse`. It is safe to share between threads.
 
         Cron.parse("30 8 * * mon-fri", ZoneInfo("Europe/Paris")).next(timezone.now())
 
-    `timezone` must honour `fold` (PEP 495), as those of zoneinfo do. `hash_id` is what an `H` in
-    the text is hashed from. Every occurrence is an aware datetime in UTC at a whole second.
+    `timezone` must honour `fold` (PEP 495), as those of zoneinfo do. An `H` in the text is hashed
+    from `hash_id`. Every occurrence is an aware datetime in UTC at a whole second.
     """
 
     text: str
@@ -62,7 +62,7 @@ class Cron:
 
     @classmethod
     def parse(cls, text: str, timezone: tzinfo, hash_id: str = "") -> "Cron":
-        """Read an expression; raise `InvalidCron` when it is unsound or can never be due."""
+        """Read an expression. Raises `InvalidCron` if it is invalid or can never be due."""
         if not isinstance(text, str):
             raise InvalidCron(f"a cron expression must be a str, got {text!r}. {FORM}")
         cron = cls(text.strip(), timezone, hash_id)
@@ -73,18 +73,18 @@ class Cron:
 
     @property
     def manual(self) -> bool:
-        """Tell whether it is never due by itself."""
+        """Return whether the expression is never due, so its schedule only runs by hand."""
         return self.text == MANUAL
 
     @property
     def interval(self) -> bool:
-        """Tell whether it follows elapsed time, not wall time, where clocks change."""
-        return not self.manual and self._fields[HOUR].startswith(("*", "h/"))
+        """Return whether the expression follows elapsed time, not wall time, at clock changes."""
+        return not self.manual and self.fields[HOUR].startswith(("*", "h/"))
 
     @property
     def suspicious(self) -> str | None:
-        """Return what is odd about a valid expression, as a sentence, or None."""
-        if self.manual or len(self._fields) <= SECOND:
+        """Return a sentence if the expression is valid but probably a mistake, else None."""
+        if self.manual or len(self.fields) <= SECOND:
             return None
         minute, second = (self._pattern.expanded[field] for field in (MINUTE, SECOND))
         if second != ["*"] or minute == ["*"]:
@@ -128,7 +128,7 @@ class Cron:
             yield occurrence
             occurrence = self.next(occurrence)
 
-    # Intervals: between two clock changes, elapsed time and wall time run alike.
+    # Intervals: between two clock changes, elapsed time and wall time advance together.
 
     def _next_interval(self, moment: datetime) -> datetime | None:
         wall = self._wall(moment)
@@ -155,7 +155,7 @@ class Cron:
             due = self._wall_until(wall)
         return None
 
-    # Fixed: a clock that stood still while it was put back would show each wall time once.
+    # Fixed: a clock that stopped instead of going back would show each wall time once.
 
     def _furthest_wall(self, moment: datetime) -> datetime:
         """Return the latest wall time that the clock has shown up to this moment."""
@@ -170,7 +170,7 @@ class Cron:
         moment = wall.replace(tzinfo=self.timezone).astimezone(UTC)
         if self._wall(moment) == wall:
             return moment
-        # In a gap, fold=0 counts with the offset before it and lands behind; fold=1 lands ahead.
+        # In a gap, fold=0 uses the offset before the gap and lands after it; fold=1 lands before.
         ahead = wall.replace(tzinfo=self.timezone, fold=1).astimezone(UTC)
         return self._bisect(ahead, moment)
 
@@ -195,7 +195,7 @@ class Cron:
         return None
 
     def _bisect(self, start: datetime, end: datetime) -> datetime:
-        """Return the first moment after the one clock change between these two, in any order."""
+        """Return the first moment after the one clock change between two moments, in any order."""
         offset = self._offset(start)
         while abs(end - start) > ONE_SECOND:
             middle = start + timedelta(seconds=(end - start) // ONE_SECOND // 2)
@@ -205,18 +205,19 @@ class Cron:
                 end = middle
         return max(start, end)
 
-    # The expression in wall time, which is all that croniter sees
+    # The expression in wall time, the only time that croniter sees
 
     @cached_property
-    def _fields(self) -> list[str]:
+    def fields(self) -> list[str]:
+        """Return the fields in lower case; of a word such as "@daily" those that it stands for."""
         text = self.text.lower()
         return ALIASES.get(text, text).split()
 
     @cached_property
     def _pattern(self) -> croniter:
-        # Given a name, croniter would move "@daily" to an hour of its own: no alias gets here.
+        # croniter would hash "@daily" to another hour, so aliases are replaced before.
         return croniter(
-            " ".join(self._fields),
+            " ".join(self.fields),
             BEFORE_ALL_YEARS,
             hash_id=self.hash_id or None,
             max_years_between_matches=HORIZON_YEARS,
@@ -224,7 +225,7 @@ class Cron:
 
     def _wall_after(self, wall: datetime) -> datetime | None:
         try:
-            # It keeps a position, so each call has a copy of its own.
+            # croniter keeps a position, so each call uses its own copy.
             return copy(self._pattern).get_next(datetime, start_time=wall)
         except CroniterBadDateError:
             return None
@@ -239,20 +240,20 @@ class Cron:
 
     def _has(self, letter: str) -> bool:
         # No name of a month or weekday starts with H or R.
-        return any(field.startswith(letter) for field in self._fields)
+        return any(field.startswith(letter) for field in self.fields)
 
     def _check_fields(self) -> None:
-        count = len(self._fields)
+        count = len(self.fields)
         if not 5 <= count <= 7:
             raise InvalidCron(f"expected 5 to 7 fields, got {count} in {self.text!r}. {FORM}")
         if self._has("r"):
             raise InvalidCron(
-                f"R is another number in every process, in {self.text!r}. "
+                f"R is a different number in every process, in {self.text!r}. "
                 "Use H, which is hashed from the schedule's name."
             )
         if self._has("h") and not self.hash_id:
             raise InvalidCron(
-                f"H has no name to be hashed from, in {self.text!r}. Pass hash_id, or use a number."
+                f"H needs a name to hash, in {self.text!r}. Pass hash_id, or use a number."
             )
         try:
             _ = self._pattern
@@ -262,7 +263,7 @@ class Cron:
     def _check_dates(self) -> None:
         days, weekdays = (self._pattern.expanded[field] for field in (DAY, WEEKDAY))
         special = self._pattern.nearest_weekday or self._pattern.nth_weekday_of_month
-        # croniter means day *or* weekday, yet with W, # or L5 it ignores one of the two.
+        # croniter reads both fields as day *or* weekday, but with W, # or L5 it ignores one.
         if special and "*" not in (days[0], weekdays[0]):
             raise InvalidCron(
                 f"W, # and L5 cannot be combined with the other day field, in {self.text!r}. "
@@ -278,6 +279,6 @@ class Cron:
 def _whole_second(moment: datetime) -> datetime:
     if moment.utcoffset() is None:
         raise ValueError(
-            f"expected an aware datetime, got {moment!r}. Give it a tzinfo, as timezone.now() has."
+            f"expected an aware datetime, got {moment!r}. Give it a tzinfo, as in timezone.now()."
         )
     return moment.astimezone(UTC).replace(microsecond=0)

@@ -1,16 +1,26 @@
 """`@register_task` and `@schedule_task`: turn functions into definitions and register them."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
-from datetime import datetime
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from inspect import Parameter
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
-from django_toosimple_q.exceptions import InvalidDefinition, UnknownOption
+from django_toosimple_q.exceptions import InvalidDefinition
 from django_toosimple_q.registry import schedules_registry, tasks_registry
-from django_toosimple_q.schedule import Schedule
+from django_toosimple_q.schedule import SCHEDULE_OPTIONS, Schedule, ScheduleOptions
 from django_toosimple_q.task import Task
+from django_toosimple_q.task_options import TASK_OPTIONS, Option, TaskOptions, refuse_unknown
 
 if TYPE_CHECKING:
     from django_toosimple_q.models import TaskExec
@@ -18,14 +28,14 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What the decorators offer, under the names that the definitions give them.
-RENAMED = {"queue": "queue_name"}
-TASK_OPTIONS = {f.name for f in fields(Task) if f.init} - {"func", "queue_name", "due"} | {"queue"}
-SCHEDULE_OPTIONS = {f.name for f in fields(Schedule) if f.init} - {"task", "queue_name"} | {"queue"}
+METHODS = ("queue", "queue_many", "aqueue", "aqueue_many", "using")
 
 
 class TaskFunction(Protocol, Generic[P, R]):
-    """A registered function: called, it runs at once; queued, it runs in a worker."""
+    """A registered function. A call runs it at once, and `.queue()` runs it in a worker.
+
+    `task` is its `Task`, which has the same methods.
+    """
 
     task: Task[P, R]
     __name__: str
@@ -33,55 +43,79 @@ class TaskFunction(Protocol, Generic[P, R]):
     __module__: str
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
-    def using(self, **settings: Any) -> Task[P, R]: ...
-    def queue(self, *args: Any, due: datetime | None = None, **kwargs: Any) -> "TaskExec": ...
-    def queue_many(
-        self, calls: Iterable[Any], *, due: datetime | None = None
-    ) -> "list[TaskExec]": ...
-    async def aqueue(
-        self, *args: Any, due: datetime | None = None, **kwargs: Any
-    ) -> "TaskExec": ...
+
+    def using(
+        self,
+        *,
+        priority: int | None = None,
+        queue: str | None = None,
+        due: datetime | None = None,
+        expires: datetime | timedelta | None = None,
+    ) -> Task[P, R]:
+        """Return a copy of the task that queues calls with other settings."""
+        ...
+
+    @overload
+    def queue(self, *args: P.args, **kwargs: P.kwargs) -> "TaskExec":
+        """Store a call as part of the caller's transaction and return its row."""
+
+    @overload
+    def queue(self, *args: Any, due: datetime | None, **kwargs: Any) -> "TaskExec":
+        """Store a call that starts at `due` and return its row."""
+
+    def queue_many(self, calls: Iterable[Any], *, due: datetime | None = None) -> "list[TaskExec]":
+        """Store many calls at once. Each entry is a tuple, list or dict of arguments."""
+        ...
+
+    @overload
+    async def aqueue(self, *args: P.args, **kwargs: P.kwargs) -> "TaskExec":
+        """Store a call from async code and return its row."""
+
+    @overload
+    async def aqueue(self, *args: Any, due: datetime | None, **kwargs: Any) -> "TaskExec":
+        """Store a call that starts at `due` from async code and return its row."""
+
     async def aqueue_many(
         self, calls: Iterable[Any], *, due: datetime | None = None
-    ) -> "list[TaskExec]": ...
+    ) -> "list[TaskExec]":
+        """Store many calls from async code. See `queue_many`."""
+        ...
 
 
 @overload
 def register_task(func: Callable[P, R], /) -> TaskFunction[P, R]: ...
 @overload
 def register_task(
-    func: None = None, /, **options: Any
+    func: None = None, /, **options: Unpack[TaskOptions]
 ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 def register_task(func: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """Register a function as a task and give it `.queue()`; the function stays as it is.
+    """Register a function as a task, and return the same function with `.queue()`.
 
         @register_task(queue="mail", retries=3, retry_delay=60)
         def send_invoice(order_id): ...
 
         send_invoice.queue(42)
 
-    Options are those of `Task`: name (default: module.qualname), queue, priority, unique,
-    unique_by, retries, retry_delay, retry_delay_max, retry_jitter, retry_for, retry_not_for,
-    timeout, timeout_grace, max_running, rate_limit, atomic, on_interruption, expires. Raises
-    `UnknownOption` for any other, `InvalidDefinition` for a value that cannot be right,
-    `DuplicateName` when two functions share a name.
+    `TaskOptions` documents the options. Raises `UnknownOption` for any other option,
+    `InvalidDefinition` for an invalid value, and `DuplicateName` if two functions share a name.
     """
-    _check_options(options, TASK_OPTIONS, "register_task")
+    refuse_unknown(options, TASK_OPTIONS, "@register_task")
 
     def decorate(function: Callable[P, R]) -> TaskFunction[P, R]:
-        settings = _renamed(options)
+        settings = _by_field(options, TASK_OPTIONS)
         if "name" not in settings:
             settings["name"] = _default_name(function)
         task: Task[P, R] = Task(func=function, **settings)
+        _refuse_due(task)
         registered = cast(TaskFunction[P, R], function)
         try:
             registered.task = task
-        except AttributeError as error:
+        except (AttributeError, TypeError) as error:
             raise InvalidDefinition(
-                f"{function!r} cannot carry .queue(). Wrap it in a function of your own."
+                f"cannot set .queue() on {function!r}. Wrap it in a function of your own."
             ) from error
         tasks_registry.register(task)
-        for method in ("queue", "queue_many", "aqueue", "aqueue_many", "using"):
+        for method in METHODS:
             setattr(registered, method, getattr(task, method))
         return registered
 
@@ -89,7 +123,7 @@ def register_task(func: Callable[..., Any] | None = None, /, **options: Any) -> 
 
 
 def schedule_task(
-    *, cron: str, **options: Any
+    *, cron: str, **options: Unpack[ScheduleOptions]
 ) -> Callable[[TaskFunction[P, R]], TaskFunction[P, R]]:
     """Queue a task by a cron expression: `minute hour day month weekday [second]`, or "manual".
 
@@ -97,20 +131,19 @@ def schedule_task(
         @register_task()
         def morning_routine(name): ...
 
-    Options are those of `Schedule`: name (default: the task's), queue, args, kwargs,
-    datetime_kwarg, catch_up, run_on_creation, timezone. Raises `InvalidCron`, and what
-    `register_task` raises.
+    `ScheduleOptions` documents the options. Raises `InvalidCron`, and the exceptions of
+    `register_task`.
     """
-    _check_options(options, SCHEDULE_OPTIONS, "schedule_task")
+    refuse_unknown(options, SCHEDULE_OPTIONS, "@schedule_task")
 
     def decorate(function: TaskFunction[P, R]) -> TaskFunction[P, R]:
         task = getattr(function, "task", None)
         if not isinstance(task, Task):
             raise InvalidDefinition(
-                f"@schedule_task is given {function!r}, which is no registered task. "
-                "Write @schedule_task above @register_task."
+                f"@schedule_task got {function!r}, which is not a registered task. "
+                "Put @schedule_task above @register_task."
             )
-        settings: dict[str, Any] = {"name": task.name, **_renamed(options)}
+        settings = {"name": task.name, **_by_field(options, SCHEDULE_OPTIONS)}
         schedules_registry.register(Schedule(task=task, cron=cron, **settings))
         return function
 
@@ -122,27 +155,26 @@ def _default_name(function: Callable[..., Any]) -> str:
     if "<locals>" in qualname or "<lambda>" in qualname:
         raise InvalidDefinition(
             f"{function.__module__}.{qualname} is defined in a local scope, so its name does not "
-            'identify it. Give it one: @register_task(name="…").'
+            'identify it. Use @register_task(name="…").'
         )
     if not inspect.isroutine(function) and not qualname:
-        raise InvalidDefinition(
-            f'{function!r} has no name of its own. Use register_task(name="…").'
-        )
+        raise InvalidDefinition(f'{function!r} has no name. Use register_task(name="…").')
     return f"{function.__module__}.{qualname}"
 
 
-def _check_options(options: Mapping[str, Any], known: set[str], decorator: str) -> None:
-    for name in options:
-        if name not in known:
-            close = get_close_matches(name, known, n=1)
-            cure = (
-                f"Did you mean {close[0]!r}?" if close else f"It has: {', '.join(sorted(known))}."
-            )
-            raise UnknownOption(f"@{decorator} has no option {name!r}. {cure}")
+def _refuse_due(task: Task[P, R]) -> None:
+    """Refuse a parameter named `due`, which no call could pass, as `queue(due=…)` is our own."""
+    parameter = task.signature.parameters.get("due")
+    if parameter and parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY):
+        raise InvalidDefinition(
+            f"task {task.name!r} has a parameter named 'due', but queue(due=…) sets when a call "
+            "starts. Give the parameter another name, such as due_date."
+        )
 
 
-def _renamed(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {RENAMED.get(name, name): value for name, value in options.items()}
+def _by_field(options: Mapping[str, Any], known: Mapping[str, Option]) -> dict[str, Any]:
+    """Return options under their attribute names in the definitions."""
+    return {known[name].field: value for name, value in options.items()}
 
 
-__all__: Sequence[str] = ("TaskFunction", "register_task", "schedule_task")
+__all__ = ["TaskFunction", "register_task", "schedule_task"]

@@ -1,17 +1,17 @@
-"""Indexes over some rows only, so that finished ones do not make them grow."""
+"""Indexes of some rows only, so that they do not grow with the number of finished rows."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import F, Index, Q, UniqueConstraint
 
-from django_toosimple_q.store.dialect import supports_partial_indexes
+from django_toosimple_q.databases import supports_partial_indexes
 
 
 class PartialIndex(Index):
-    """An index of the rows that `condition` names.
+    """An index of the rows that fulfil `condition`.
 
-    MariaDB and MySQL have no partial indexes: there it covers all rows, with `prefix` as its
+    MariaDB and MySQL have no partial indexes. There it covers all rows, with `prefix` as its
     first columns, which serves the same queries.
     """
 
@@ -22,7 +22,7 @@ class PartialIndex(Index):
         super().__init__(fields=list(columns), name=name)
 
     def only(self) -> Q:
-        """Return which rows the index covers."""
+        """Return the condition of the rows that the index covers."""
         raise NotImplementedError  # pragma: no cover
 
     def deconstruct(self) -> tuple[str, Sequence[Any], dict[str, Any]]:
@@ -64,7 +64,7 @@ class SparseIndex(PartialIndex):
 
 
 class SparseUnique(UniqueConstraint):
-    """A unique constraint that rows without a value take no part in, not even in its index."""
+    """A unique constraint that excludes rows without a value, also from its index."""
 
     def __init__(self, field: str, *, name: str) -> None:
         super().__init__(fields=[field], name=name)

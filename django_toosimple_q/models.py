@@ -1,19 +1,53 @@
-"""The tables: what is and was queued, what schedules last did, who works, and what is held back."""
+"""The tables: calls, schedules, workers, and those of the modules beside this one."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.db import models, router
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_toosimple_q.fields import SignedPickledField
+from django_toosimple_q import code_version
+from django_toosimple_q.arguments import arguments_preview
+from django_toosimple_q.execution import Cancellation
+from django_toosimple_q.fields import (
+    ERROR_TYPE_LENGTH,
+    MomentField,
+    NumberField,
+    PayloadQuerySet,
+    SignedPickledField,
+    WholeNumberField,
+)
+from django_toosimple_q.figure_models import BulkRun, Dismissal, Minute
 from django_toosimple_q.indexes import SparseIndex, SparseUnique, StateIndex
-from django_toosimple_q.registry import schedules_registry, tasks_registry
-from django_toosimple_q.schedule import Schedule
+from django_toosimple_q.masking import arguments_of
+from django_toosimple_q.moments import aware, current_moment
+from django_toosimple_q.progress import LONGEST_MESSAGE
+from django_toosimple_q.queue_models import ConcurrencyKey, QueueStatus
+from django_toosimple_q.registry import tasks_registry
+from django_toosimple_q.schedule_models import ScheduleExec
 from django_toosimple_q.task import Task
 
+__all__ = [
+    "BulkRun",
+    "ConcurrencyKey",
+    "Dismissal",
+    "Minute",
+    "QueueStatus",
+    "ScheduleExec",
+    "TaskExec",
+    "WorkerStatus",
+]
+
 PREVIEW_LENGTH = 255
+CODE_VERSION_LENGTH = code_version.LENGTH
+
+if not apps.is_installed("django_toosimple_q"):
+    raise ImproperlyConfigured(
+        "django_toosimple_q is not in INSTALLED_APPS. Add it, then run `manage.py migrate`."
+    )
 
 
 class TaskExec(models.Model):
@@ -52,12 +86,10 @@ class TaskExec(models.Model):
     args = SignedPickledField(default=list)
     kwargs = SignedPickledField(default=dict)
     queue = models.CharField(max_length=255, default="", db_default="default")
-    priority = models.IntegerField(
-        default=0, db_default=0, help_text=_("Larger numbers run first.")
-    )
-    retries = models.IntegerField(default=0, help_text=_("Attempts left; -1 is for ever."))
-    retry_delay = models.IntegerField(default=0, help_text=_("Seconds before the next attempt."))
-    attempt = models.IntegerField(default=1, db_default=1)
+    priority = WholeNumberField(default=0, db_default=0, help_text=_("Larger numbers run first."))
+    retries = WholeNumberField(default=0, help_text=_("Attempts left; -1 is for ever."))
+    retry_delay = WholeNumberField(default=0, help_text=_("Seconds before the next attempt."))
+    attempt = WholeNumberField(default=1, db_default=1)
     root = models.ForeignKey(
         "self",
         null=True,
@@ -76,25 +108,47 @@ class TaskExec(models.Model):
         on_delete=models.SET_NULL,
         related_name="replaces",
     )
-    deaths = models.IntegerField(
-        default=0, db_default=0, help_text=_("How many workers died while running it.")
+    crash_count = WholeNumberField(
+        default=0, db_default=0, help_text=_("How many workers crashed while running it.")
     )
     unique_key = models.CharField(
         max_length=64, null=True, editable=False, help_text=_("Set while it waits.")
     )
     unique_hash = models.CharField(max_length=64, default="", db_default="", editable=False)
-    alone = models.BooleanField(default=False, db_default=False, editable=False)
-    timeout = models.FloatField(null=True, blank=True, help_text=_("Seconds it may run."))
-    expires = models.DateTimeField(null=True, blank=True)
-    cancelled = models.DateTimeField(null=True, blank=True)
-    lane = models.CharField(max_length=255, default="", db_default="", editable=False)
+    exclusive = models.BooleanField(default=False, db_default=False, editable=False)
+    timeout = NumberField(null=True, blank=True, help_text=_("Seconds it may run."))
+    expires = MomentField(null=True, blank=True)
+    cancelled = MomentField(null=True, blank=True)
+    concurrency_key = models.CharField(max_length=255, default="", db_default="", editable=False)
     awaited = models.BooleanField(default=False, db_default=False, editable=False)
     hold = models.BooleanField(default=False, db_default=False, editable=False)
+    code_version = models.CharField(
+        max_length=CODE_VERSION_LENGTH,
+        default="",
+        db_default="",
+        editable=False,
+        help_text=_("The code that queued it."),
+    )
+    refused_by = models.CharField(
+        max_length=255,
+        default="",
+        db_default="",
+        editable=False,
+        help_text=_("The versions of the code that could not begin it."),
+    )
+    # What lists show and search; the payload is opened for one row only.
+    arguments_preview = models.CharField(
+        max_length=PREVIEW_LENGTH,
+        default="",
+        db_default="",
+        editable=False,
+        help_text=_("The beginning of its arguments."),
+    )
 
-    due = models.DateTimeField(default=timezone.now)
-    created = models.DateTimeField(default=timezone.now)
-    started = models.DateTimeField(null=True, blank=True)
-    finished = models.DateTimeField(null=True, blank=True)
+    due = MomentField(default=timezone.now)
+    created = MomentField(default=timezone.now)
+    started = MomentField(null=True, blank=True)
+    finished = MomentField(null=True, blank=True)
     state = models.CharField(max_length=32, choices=States.choices, default=States.QUEUED)
     worker = models.ForeignKey(
         "WorkerStatus",
@@ -110,18 +164,36 @@ class TaskExec(models.Model):
     result = SignedPickledField(null=True)
     result_preview = models.CharField(max_length=PREVIEW_LENGTH, null=True, blank=True)
     error = models.TextField(null=True, blank=True)
+    error_type = models.CharField(
+        max_length=ERROR_TYPE_LENGTH,
+        default="",
+        db_default="",
+        blank=True,
+        help_text=_("The dotted name of the exception class."),
+    )
+    error_message = models.TextField(default="", db_default="", blank=True)
     stdout = models.TextField(default="", db_default="", blank=True)
     stderr = models.TextField(default="", db_default="", blank=True)
+    # Without a value until a task reports one, so that no other call writes or stores any of them.
+    progress_done = NumberField(null=True, blank=True)
+    progress_total = NumberField(null=True, blank=True)
+    progress_message = models.CharField(max_length=LONGEST_MESSAGE, null=True, blank=True)
+
+    objects = PayloadQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("Task Execution")
         verbose_name_plural = _("Task Executions")
-        permissions = [("requeue_taskexec", "Can requeue tasks")]
+        permissions = [
+            ("requeue_taskexec", "Can requeue tasks"),
+            ("cancel_taskexec", "Can cancel tasks"),
+            ("reschedule_taskexec", "Can change priority, queue and due date of waiting tasks"),
+        ]
         # While a unique call waits, the database itself refuses a second one.
         constraints = [SparseUnique("unique_key", name="toosimpleq_unique")]
         indexes = [
             StateIndex(
-                *("queue", "lane", "-priority", "due", "id"),
+                *("queue", "concurrency_key", "-priority", "due", "id"),
                 states=["QUEUED"],
                 name="toosimpleq_claim",
             ),
@@ -145,29 +217,37 @@ class TaskExec(models.Model):
         if self._state.adding and not self.queue:
             self.queue = self.task.queue_name if self.task else "default"
             self.priority = self.priority or (self.task.priority if self.task else 0)
+        given, named = self.__dict__.get("args"), self.__dict__.get("kwargs")
+        if self._state.adding and isinstance(given, list) and isinstance(named, dict):
+            shown = arguments_of(self)
+            self.arguments_preview = self.arguments_preview or arguments_preview(*shown)
         super().save(*args, **kwargs)
 
-    def cancel(self, reason: str = "cancelled") -> bool:
-        """Take the call back; False when it has ended already.
+    def cancel(self, reason: str = "cancelled") -> Cancellation:
+        """Cancel the call, and return what that achieved; false when it has ended already.
 
-        One that waits becomes INTERRUPTED with `reason` as its error and never runs. One that runs
-        is told through `current_task_exec().interrupted`, and ends when its task heeds that.
+        CANCELLED: it waited. It is INTERRUPTED with `reason` as its error and never begins.
+        ASKED: a worker has claimed it. One that has not begun is let go and becomes INTERRUPTED.
+        For one that runs `current_task().interrupted` becomes true; it ends when its task checks
+        that. It has no further attempt. Workers hear of it at once on PostgreSQL, else at their
+        next heartbeat. `wait_done()` tells how it ended.
+        TOO_LATE: it has ended.
         """
         from django_toosimple_q.store import task_execs
 
-        found = task_execs.cancel(self.pk, reason, timezone.now())
-        # A replica may not have heard of it yet.
-        written = router.db_for_write(type(self))
-        self.refresh_from_db(written, fields=["state", "error", "finished", "cancelled"])
-        return found is not None
+        found = task_execs.cancel(self.pk, reason, current_moment())
+        # A replica may not have the change yet.
+        database = router.db_for_write(type(self))
+        self.refresh_from_db(database, fields=["state", "error", "finished", "cancelled"])
+        return found
 
     def wait_done(self, timeout: float | None = None) -> "TaskExec | None":
         """Wait until the call has ended, and return its last attempt; None after `timeout` seconds.
 
-        Follows retries and replacements. Told by PostgreSQL or Redis, else by looking again and
-        again. Warns (RuntimeWarning) inside a transaction, which may hide the row from workers or
-        its end from here, and inside a task, which keeps a place that the other may need. Raises
-        `ResultGone` when the row was deleted meanwhile.
+        Follows retries and replacements. PostgreSQL and Redis announce the end; elsewhere it polls.
+        Warns (RuntimeWarning) inside a transaction, which may hide the row from the workers or its
+        end from the caller, and inside a task, which occupies the worker that the other may need.
+        Raises `ResultGone` when the row was deleted meanwhile.
         """
         from django_toosimple_q import waiting
 
@@ -183,44 +263,6 @@ class TaskExec(models.Model):
     def task(self) -> Task[Any, Any] | None:
         """Return the registered task, or None when the code no longer has it."""
         return tasks_registry.get(self.task_name)
-
-    @property
-    def icon(self) -> str:
-        """Return one character that stands for the state."""
-        return self.ICONS[self.States(self.state)]
-
-
-class ScheduleExec(models.Model):
-    """What a schedule last did: its latest occurrence and the row that came of it."""
-
-    class States(models.TextChoices):
-        ACTIVE = "ACTIVE", _("Active")
-        INVALID = "INVALID", _("Invalid")
-
-    ICONS = {States.ACTIVE: "🟢", States.INVALID: "⚠️"}
-
-    name = models.CharField(max_length=255, unique=True)
-    last_due = models.DateTimeField(null=True, blank=True)
-    last_task = models.ForeignKey(TaskExec, null=True, blank=True, on_delete=models.SET_NULL)
-    state = models.CharField(max_length=32, choices=States.choices, default=States.ACTIVE)
-
-    class Meta:
-        verbose_name = _("Schedule Execution")
-        verbose_name_plural = _("Schedule Executions")
-        permissions = [("force_run_scheduleexec", "Can force execution of schedules")]
-
-    def __str__(self) -> str:
-        return f"{self.name} [{self.state}]"
-
-    @property
-    def schedule(self) -> Schedule | None:
-        """Return the registered schedule, or None when the code no longer has it."""
-        return schedules_registry.get(self.name)
-
-    @property
-    def icon(self) -> str:
-        """Return one character that stands for the state."""
-        return self.ICONS[self.States(self.state)]
 
 
 class WorkerStatus(models.Model):
@@ -250,22 +292,28 @@ class WorkerStatus(models.Model):
     included_queues = models.JSONField(default=list)
     excluded_queues = models.JSONField(default=list)
     timeout = models.DurationField(default=timedelta(hours=1))
-    last_tick = models.DateTimeField(default=timezone.now)
-    started = models.DateTimeField(default=timezone.now)
-    stopped = models.DateTimeField(null=True, blank=True)
-    exit_code = models.IntegerField(choices=ExitCodes.choices, null=True, blank=True)
+    last_tick = MomentField(default=timezone.now)
+    started = MomentField(default=timezone.now)
+    stopped = MomentField(null=True, blank=True)
+    exit_code = WholeNumberField(choices=ExitCodes.choices, null=True, blank=True)
     exit_log = models.TextField(null=True, blank=True)
     incarnation = models.CharField(max_length=32, default="", db_default="", editable=False)
     host = models.CharField(max_length=255, default="", db_default="", blank=True)
-    pid = models.IntegerField(null=True, blank=True)
-    # Where the process id counts: hosts may share a name.
-    place = models.CharField(max_length=512, default="", db_default="", editable=False)
-    rescued = models.DateTimeField(null=True, blank=True)
+    pid = WholeNumberField(null=True, blank=True)
+    # Where the process id is valid: several hosts may have one name.
+    host_id = models.CharField(max_length=512, default="", db_default="", editable=False)
+    rescued = MomentField(null=True, blank=True)
+    clock_jumped = MomentField(
+        null=True, blank=True, editable=False, help_text=_("When the clock last jumped ahead.")
+    )
     tasks = models.JSONField(null=True, blank=True, help_text=_("Names of tasks it knows."))
+    code_version = models.CharField(
+        max_length=CODE_VERSION_LENGTH, default="", db_default="", blank=True
+    )
 
     class Meta:
         verbose_name = _("Worker Status")
-        verbose_name_plural = _("Workers Statuses")
+        verbose_name_plural = _("Worker Statuses")
 
     def __str__(self) -> str:
         return f"{self.label} [{self.state}]"
@@ -279,52 +327,13 @@ class WorkerStatus(models.Model):
                 self.ExitCodes.TERMINATED: self.States.TERMINATED,
             }
             return ended.get(self.exit_code, self.States.CRASHED)  # type: ignore[call-overload]
-        if self.rescued is not None or self.last_tick < timezone.now() - self.timeout:
+        if self.rescued is not None or self.is_silent(current_moment()):
             return self.States.TIMEDOUT
         return self.States.ONLINE
 
-    @property
-    def icon(self) -> str:
-        """Return one character that stands for the state."""
-        return self.ICONS[self.States(self.state)]
+    def is_silent(self, now: datetime) -> bool:
+        """Return whether its last heartbeat is further from `now` than its timeout, either way.
 
-
-class QueueStatus(models.Model):
-    """A queue by its name, paused or not. One without a row is not paused."""
-
-    class States(models.TextChoices):
-        ACTIVE = "ACTIVE", _("Active")
-        PAUSED = "PAUSED", _("Paused")
-
-    ICONS = {States.ACTIVE: "🟢", States.PAUSED: "⏸️"}
-
-    name = models.CharField(max_length=255, primary_key=True)
-    paused = models.DateTimeField(null=True, blank=True, help_text=_("Since when it is paused."))
-
-    class Meta:
-        verbose_name = _("Queue")
-        verbose_name_plural = _("Queues")
-        permissions = [("pause_queuestatus", "Can pause and resume queues")]
-
-    def __str__(self) -> str:
-        return f"{self.name} [{self.state}]"
-
-    @property
-    def state(self) -> str:
-        """Return the state."""
-        return self.States.ACTIVE if self.paused is None else self.States.PAUSED
-
-    @property
-    def icon(self) -> str:
-        """Return one character that stands for the state."""
-        return self.ICONS[self.States(self.state)]
-
-
-class Lane(models.Model):
-    """A limited task's row to lock while its calls are claimed; see store/lanes.py."""
-
-    name = models.CharField(max_length=255, primary_key=True)
-    used_until = models.DateTimeField(null=True)
-
-    def __str__(self) -> str:
-        return self.name
+        A clock that went back has left heartbeats that lie ahead.
+        """
+        return abs(now - aware(self.last_tick)) > self.timeout

@@ -1,4 +1,4 @@
-"""Pause queues, and let them go on.
+"""Pause queues, and resume them.
 
 from django_toosimple_q import queues
 
@@ -7,30 +7,34 @@ queues.pause("mail")  # the mail server is down
 
 from datetime import datetime
 
-from django.utils import timezone
+from django_toosimple_q.moments import current_moment
+from django_toosimple_q.task_options import check_name
 
-from django_toosimple_q.store import queues
-from django_toosimple_q.store.task_execs.enqueue import tell_workers
-from django_toosimple_q.task import check_name
+# The store is imported inside: tasks.py may be imported before the models are ready.
 
 
 def pause(name: str) -> bool:
-    """Let no further call of this queue start, on any worker; False when it is paused already.
+    """Start no further call of this queue, on any worker; False when it is paused already.
 
-    What runs ends as usual, and so do the few calls that a worker has claimed already. Calls and
-    schedules go on filling the queue. Raises `InvalidDefinition` for what is no name.
+    Running calls end as usual, and so do the few calls that a worker has claimed already. Calls
+    and schedules go on filling the queue. Raises `InvalidDefinition` for a name that no queue can
+    have.
     """
+    from django_toosimple_q.store import queues
+
     check_name(name, "the name of a queue")
-    return queues.pause(name, timezone.now())
+    return queues.pause(name, current_moment())
 
 
 def resume(name: str) -> bool:
-    """Let a paused queue go on; False when it was not paused."""
-    resumed = queues.resume(name)
-    tell_workers()
-    return resumed
+    """Start the calls of a paused queue again; False when it was not paused."""
+    from django_toosimple_q.store import queues
+
+    return queues.resume(name)
 
 
 def paused() -> dict[str, datetime]:
-    """Return the paused queues, and since when each is."""
-    return {row.name: row.paused for row in queues.every() if row.paused is not None}
+    """Return the paused queues, and since when each is paused."""
+    from django_toosimple_q.store import queues
+
+    return {row.name: row.paused for row in queues.known() if row.paused is not None}

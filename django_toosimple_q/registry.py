@@ -1,4 +1,4 @@
-"""The registries of tasks and schedules: dicts by name, the source of truth of what runs."""
+"""The registries of tasks and schedules by name. Only what is registered runs."""
 
 import inspect
 from collections.abc import Callable, Collection
@@ -10,7 +10,7 @@ from django_toosimple_q.task import Task
 
 
 class Definition(Protocol):
-    """What a registry holds."""
+    """The attributes of an entry of a registry."""
 
     @property
     def name(self) -> str: ...
@@ -19,7 +19,7 @@ class Definition(Protocol):
     def queue_name(self) -> str: ...
 
     @property
-    def place(self) -> str: ...
+    def location(self) -> str: ...
 
 
 D = TypeVar("D", bound=Definition)
@@ -29,22 +29,22 @@ class Registry(dict[str, D]):
     """Definitions by name."""
 
     def register(self, definition: D) -> None:
-        """Add a definition. Raises `DuplicateName` when another one has its name.
+        """Add a definition. Raises `DuplicateName` if another one has the same name.
 
-        The same function defined again (a module imported twice) replaces itself.
+        If a module is imported twice, the new definition of a function replaces the old one.
         """
         other = self.get(definition.name)
         if other is not None and not same_function(definition, other):
             raise DuplicateName(
-                f"{type(definition).__name__.lower()} name {definition.name!r} is taken: defined "
-                f"at {other.place} and again at {definition.place}. Give one another name=."
+                f"{type(definition).__name__.lower()} name {definition.name!r} is defined twice: "
+                f"at {other.location} and at {definition.location}. Give one of them another name=."
             )
         self[definition.name] = definition
 
     def for_queue(
         self, queues: Collection[str] = (), excluded_queues: Collection[str] = ()
     ) -> list[D]:
-        """Return the definitions of these queues (all when none is named), less the excluded."""
+        """Return the definitions of the included queues (default: all) without the excluded."""
         return [
             definition
             for definition in self.values()
@@ -54,16 +54,16 @@ class Registry(dict[str, D]):
 
 
 class TaskRegistry(Registry[Task[Any, Any]]):
-    """Tasks by name, and who to ask for one that no import has registered yet."""
+    """Tasks by name, and finders for tasks that no import has registered yet."""
 
     def __init__(self) -> None:
         super().__init__()
         self.finders: list[Callable[[Any], Task[Any, Any] | None]] = []
 
     def find(self, claimed: Any) -> Task[Any, Any] | None:
-        """Return the task of a claimed row; a name that is not registered is put to the finders.
+        """Return the task of a claimed row. Ask the finders for a name that is not registered.
 
-        A finder answers only for a row whose signature it has verified, and registers its answer.
+        A finder returns a task only after it has verified the row's signature, and registers it.
         """
         task = self.get(claimed.task_name)
         if task is not None:
@@ -73,7 +73,7 @@ class TaskRegistry(Registry[Task[Any, Any]]):
 
 
 def same_function(one: Any, other: Any) -> bool:
-    """Tell whether two definitions come from the same lines of the same file."""
+    """Return whether two definitions come from the same lines of the same file."""
     return _origin(one) == _origin(other) and _details(one) == _details(other)
 
 
@@ -84,7 +84,7 @@ def _origin(definition: Any) -> tuple[str, str, str | None]:
 
 
 def _details(definition: Any) -> tuple[Any, ...]:
-    """Tell apart two schedules stacked on one function under one name."""
+    """Return what distinguishes two schedules of one function under one name."""
     if not isinstance(definition, Schedule):
         return ()
     return definition.cron, definition.args, definition.kwargs, definition.queue_name

@@ -1,7 +1,6 @@
-"""Wait for calls to end: told by whoever ends them where the database or Redis can push."""
+"""Wait for calls to end: woken by hints where the database or Redis can push, else by polling."""
 
 import asyncio
-import logging
 import os
 import threading
 import time
@@ -13,108 +12,112 @@ from functools import partial
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connections
 
-from django_toosimple_q import notify
+from django_toosimple_q import signals, wakeups
 from django_toosimple_q.exceptions import ResultGone
 from django_toosimple_q.execution import current_task_exec
 from django_toosimple_q.models import TaskExec
-from django_toosimple_q.notify.wakeup import WakeUp
-from django_toosimple_q.store.step import queue_connection, queue_family
-from django_toosimple_q.store.task_execs import watch
+from django_toosimple_q.store import lookup
+from django_toosimple_q.store.transaction import (
+    in_callers_transaction,
+    is_uncommitted,
+    queue_connection,
+    queue_database,
+)
+from django_toosimple_q.wakeups.pipe import WakeUp
 
-logger = logging.getLogger("toosimpleq")
-
-# Without a push: first often, then less and less.
+# Without hints: often at first, then less and less.
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.01, 0.25
-# With one: a hint may be lost with its connection, and some ends (a dead worker's) send none.
-LOOK_AFTER_SECONDS = 1.0
+# With hints: one may be lost with its connection, and some ends (a dead worker's) send none.
+POLL_ANYWAY_SECONDS = 1.0
 LISTEN_SECONDS = 5.0
 
 
 def wait_done(pk: int, timeout: float | None = None) -> TaskExec | None:
     """Wait for a call to end; see `TaskExec.wait_done`."""
-    warn_of_what_hides()
+    warn_if_hidden()
     watched = Watched(pk, timeout)
-    told = threading.Event()
-    with watched.hearing(told.set):
-        while (row := watched.look()) is None and (seconds := watched.seconds_to_wait()) > 0:
-            told.wait(seconds)
-            told.clear()
+    woken = threading.Event()
+    with watched.listening(woken.set):
+        while (row := watched.poll()) is None and (seconds := watched.seconds_to_wait()) > 0:
+            woken.wait(seconds)
+            woken.clear()
     return row
 
 
 async def await_done(pk: int, timeout: float | None = None) -> TaskExec | None:
-    """Wait for a call to end, keeping no thread; see `TaskExec.wait_done`."""
-    await sync_to_async(warn_of_what_hides)()
+    """Wait for a call to end, without keeping a thread; see `TaskExec.wait_done`."""
+    await sync_to_async(warn_if_hidden)()
     watched = Watched(pk, timeout)
-    told = asyncio.Event()
-    tell = partial(asyncio.get_running_loop().call_soon_threadsafe, told.set)
-    with watched.hearing(tell):
-        look = sync_to_async(watched.look)
-        while (row := await look()) is None and (seconds := watched.seconds_to_wait()) > 0:
+    woken = asyncio.Event()
+    wake = partial(asyncio.get_running_loop().call_soon_threadsafe, woken.set)
+    with watched.listening(wake):
+        poll = sync_to_async(watched.poll)
+        while (row := await poll()) is None and (seconds := watched.seconds_to_wait()) > 0:
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(told.wait(), seconds)
-            told.clear()
+                await asyncio.wait_for(woken.wait(), seconds)
+            woken.clear()
     return row
 
 
-def warn_of_what_hides() -> None:
-    """Warn where the end may never be seen."""
-    if queue_connection().in_atomic_block:
+def warn_if_hidden() -> None:
+    """Warn where the end of the call may never be seen."""
+    if is_uncommitted():
         warnings.warn(
             "waiting for a task inside a transaction: a call that was queued in it is hidden from "
-            "the workers until it commits. Wait after the atomic block.",
+            "the workers until it commits. Wait after the atomic block, or with autocommit off "
+            "after connection.commit().",
             RuntimeWarning,
             stacklevel=4,
         )
     elif current_task_exec() is not None:
         warnings.warn(
-            "waiting for a task inside a task: it keeps a place in the worker that the other may "
-            "need. Queue what follows from the other task, or use a queue with workers of its own.",
+            "waiting for a task inside a task: it occupies the worker that the other task may "
+            "need. Queue what comes next from the other task, or use a queue with its own workers.",
             RuntimeWarning,
             stacklevel=4,
         )
 
 
 class Watched:
-    """A call that somebody waits for, through its retries and replacements."""
+    """A call that a caller waits for, through its retries and replacements."""
 
     def __init__(self, pk: int, timeout: float | None) -> None:
         self.pk = pk
         self.ends = None if timeout is None else time.monotonic() + timeout
-        # In a transaction, asking to be told would lock the row whose worker is to write it.
-        self.pushed = notify.pushes(queue_family()) and not queue_connection().in_atomic_block
-        self.announced = 0
+        # In a transaction, marking the row as awaited would lock it against its worker.
+        self.pushed = wakeups.pushes(queue_database()) and not in_callers_transaction()
+        self.marked = 0
         self.nap = SHORTEST_SECONDS
 
-    def look(self) -> TaskExec | None:
+    def poll(self) -> TaskExec | None:
         """Return the last attempt if it has ended. Raises `ResultGone` when the row is deleted."""
         while True:
-            if self.pushed and self.announced != self.pk:
-                # Before the look: who ends it after the look tells.
-                watch.await_end(self.pk)
-                self.announced = self.pk
-            row = watch.look_at(self.pk)
+            if self.pushed and self.marked != self.pk:
+                # Before the row is read, so that an end after that is announced.
+                lookup.mark_awaited(self.pk)
+                self.marked = self.pk
+            row = lookup.find(self.pk)
             if row is None:
                 raise ResultGone(
-                    f"task {self.pk} has no row (any more). Let TOOSIMPLEQ_RETENTION keep the rows "
-                    "that are waited for."
+                    f"task {self.pk} has no row, or it was deleted. Let TOOSIMPLEQ_RETENTION keep "
+                    "the rows that are waited for."
                 )
             if row.replaced_by_id is None:
-                return row if watch.has_ended(row) else None
+                return row if lookup.has_ended(row) else None
             self.pk = row.replaced_by_id
 
     def seconds_to_wait(self) -> float:
-        """Return how long to wait before the next look; 0 when the time is over."""
-        self.nap = LOOK_AFTER_SECONDS if self.pushed else min(self.nap * 2, LONGEST_SECONDS)
+        """Return how long to wait before the next poll; 0 when the time is over."""
+        self.nap = POLL_ANYWAY_SECONDS if self.pushed else min(self.nap * 2, LONGEST_SECONDS)
         left = self.nap if self.ends is None else self.ends - time.monotonic()
         return max(0.0, min(self.nap, left))
 
-    def hearing(self, tell: Callable[[], object]) -> AbstractContextManager[None]:
-        """Have `tell` called when something may have ended, where that can be heard."""
-        return ears.hearing(tell) if self.pushed else nullcontext()
+    def listening(self, wake: Callable[[], object]) -> AbstractContextManager[None]:
+        """Have `wake` called when a call may have ended, where hints can be heard."""
+        return listener.listening(wake) if self.pushed else nullcontext()
 
 
-class Ears:
+class Listener:
     """Listens for the ends of calls: one thread for all who wait in this process."""
 
     def __init__(self) -> None:
@@ -123,14 +126,14 @@ class Ears:
         self.wakeup: WakeUp | None = None
 
     @contextmanager
-    def hearing(self, call: Callable[[], object]) -> Iterator[None]:
-        """Have `call` called whenever some call has ended, as long as the block runs."""
+    def listening(self, call: Callable[[], object]) -> Iterator[None]:
+        """Have `call` called whenever a call has ended, as long as the block runs."""
         with self.lock:
             self.calls.append(call)
             if self.wakeup is None:
                 self.wakeup = WakeUp()
                 run = partial(self._run, self.wakeup)
-                threading.Thread(target=run, name="toosimpleq-ears", daemon=True).start()
+                threading.Thread(target=run, name="toosimpleq-listener", daemon=True).start()
         try:
             yield
         finally:
@@ -142,12 +145,12 @@ class Ears:
     def _run(self, wakeup: WakeUp) -> None:
         try:
             with closing(
-                notify.listen(wakeup, queue_connection().alias, queue_family(), notify.DONE)
+                wakeups.listen(wakeup, queue_database(), queue_connection().alias, wakeups.DONE)
             ) as hints:
-                while self._tell():
+                while self._wake_all():
                     hints.wait(LISTEN_SECONDS)
         except DatabaseError as error:
-            logger.warning("cannot listen for the ends of tasks, polling instead: %s", error)
+            signals.listening_failed.send_robust(sender="wait_done", error=error)
         finally:
             with self.lock:
                 if self.wakeup is wakeup:
@@ -155,17 +158,18 @@ class Ears:
             wakeup.close()
             connections.close_all()
 
-    def _tell(self) -> bool:
-        """Tell all who wait; return whether there are any."""
+    def _wake_all(self) -> bool:
+        """Wake all who wait; return whether there are any."""
         with self.lock:
             for call in self.calls:
                 call()
             if not self.calls:
-                # Who comes now starts another thread.
+                # The next caller starts another thread.
                 self.wakeup = None
             return bool(self.calls)
 
 
-ears = Ears()
-# A forked process has the listener's connection, and not its thread.
-os.register_at_fork(after_in_child=ears.__init__)  # type: ignore[misc]
+listener = Listener()
+if hasattr(os, "register_at_fork"):
+    # A forked process has the listener's connection, but not its thread.
+    os.register_at_fork(after_in_child=listener.__init__)  # type: ignore[misc]
