@@ -14,6 +14,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 POOLED = os.environ.get("TOOSIMPLEQ_TEST_POOL") == "on"
+PREPARED = os.environ.get("TOOSIMPLEQ_TEST_PREPARED") == "on"
 KIND = os.environ.get("TOOSIMPLEQ_TEST_DATABASE") or "sqlite"
 
 
@@ -36,8 +37,11 @@ def _postgresql() -> dict[str, Any]:
         "PORT": os.environ.get("PGPORT", "5432"),
         "USER": os.environ.get("PGUSER", "postgres"),
         "PASSWORD": os.environ.get("PGPASSWORD", ""),
-        # The smallest pool there is, for worker processes that a test starts.
-        "OPTIONS": {"pool": {"min_size": 1, "max_size": 1}} if POOLED else {},
+        # For processes that a test starts: the smallest pool there is, and prepared statements.
+        "OPTIONS": {
+            **({"pool": {"min_size": 1, "max_size": 1}} if POOLED else {}),
+            **({"server_side_binding": True, "prepare_threshold": 0} if PREPARED else {}),
+        },
         "NAME": name,
         "TEST": {"NAME": name},
     }
@@ -65,6 +69,9 @@ if KIND not in DATABASE_SETTINGS:
     )
 
 DATABASES = {"default": DATABASE_SETTINGS[KIND]()}
+if os.environ.get("TOOSIMPLEQ_TEST_AUTOCOMMIT") == "off":
+    # For processes that a test starts.
+    DATABASES["default"]["AUTOCOMMIT"] = False
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 SECRET_KEY = "only for the tests of django-toosimple-q"

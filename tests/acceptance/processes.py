@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,8 @@ from django.db import connection
 from django.test import TransactionTestCase
 
 from django_toosimple_q.models import TaskExec, WorkerStatus
-from django_toosimple_q.worker.identity import process_exists
+from django_toosimple_q.worker.registration import process_exists
 from tests.support import wait_for
-
-# One that was paused within a task may end itself when it goes on (1), since for so long no Python
-# ran in it; it then prints the stacks of threads that run, in which reading may fault.
-ENDED_ITSELF = {1, -signal.SIGBUS, -signal.SIGSEGV}
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -43,10 +40,16 @@ def call_in_process(call: str) -> "subprocess.Popen[bytes]":
 class WorkerProcess:
     """A `manage.py worker` of its own."""
 
-    def __init__(self, *options: str, verbosity: int = 2, module: str = "django") -> None:
+    def __init__(
+        self,
+        *options: str,
+        verbosity: int = 2,
+        module: str = "django",
+        prefix: Sequence[str] = (),
+    ) -> None:
         self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed by `end`)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, "worker", f"-v{verbosity}", *options],
+            [*prefix, sys.executable, "-m", module, "worker", f"-v{verbosity}", *options],
             cwd=ROOT,
             env=environment(),
             stdout=self.output,
@@ -59,6 +62,12 @@ class WorkerProcess:
 
     def send(self, number: int) -> None:
         self.process.send_signal(number)
+
+    def has_pending_signals(self) -> bool:
+        """Return whether a signal that was sent has not arrived yet."""
+        lines = map(str.split, Path(f"/proc/{self.pid}/status").read_text().splitlines())
+        masks = (line[1] for line in lines if line[0] in ("SigPnd:", "ShdPnd:"))
+        return any(int(mask, 16) for mask in masks)
 
     def wait(self, timeout: float = 20) -> int:
         """Wait for the end and return the exit code."""

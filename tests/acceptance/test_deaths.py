@@ -33,22 +33,24 @@ class DeathTests(ProcessTests):
         """Wait until the last attempt of each row is in a state."""
         wait_for(lambda: all(self.last_of(row).state == state for row in rows), timeout=30)
 
-    def test_a_suspect_keeps_a_pool_from_nothing_for_long_and_runs_in_the_end(self):
+    def test_a_quarantined_row_blocks_a_pool_for_moments_only_and_runs_in_the_end(self):
         self.worker("--threads=2", "--no_schedules")
         long = sleep.queue(5, self.ledger, "long")
         wait_for(lambda: "began long" in self.lines())
         with transaction.atomic():
-            suspect = echo.queue("suspect")
-            TaskExec.objects.filter(pk=suspect.pk).update(deaths=1, alone=True, priority=1)
-        wait_for(lambda: TaskExec.objects.get(pk=suspect.pk).state != "QUEUED")
+            quarantined = echo.queue("quarantined")
+            TaskExec.objects.filter(pk=quarantined.pk).update(
+                crash_count=1, exclusive=True, priority=1
+            )
+        wait_for(lambda: TaskExec.objects.get(pk=quarantined.pk).state != "QUEUED")
 
         self.wait_for_state(echo.queue("other"), "SUCCEEDED", timeout=4)
 
         self.assertEqual(TaskExec.objects.get(pk=long.pk).state, "PROCESSING")
-        ended = self.wait_for_state(suspect, "SUCCEEDED", timeout=20)
+        ended = self.wait_for_state(quarantined, "SUCCEEDED", timeout=20)
         self.assertGreaterEqual(ended.started, self.wait_for_state(long, "SUCCEEDED").finished)
 
-    def wait_for_deaths(self, supervisor, count):
+    def wait_for_crashes(self, supervisor, count):
         """Wait until the supervisor has told of so many dead processes, and no more."""
         wait_for(lambda: supervisor.log().count("worker process died") >= count)
         self.assertEqual(supervisor.log().count("worker process died"), count)
@@ -63,7 +65,7 @@ class DeathTests(ProcessTests):
 
         old = self.wait_for_state(row, "INTERRUPTED", timeout=5)
         self.assertEqual(old.error, "its worker died: exit code -9 (SIGKILL)")
-        self.assertEqual((old.deaths, old.replaced_by.deaths), (1, 1))
+        self.assertEqual((old.crash_count, old.replaced_by.crash_count), (1, 1))
         wait_for(lambda: "ended a" in self.lines())
         wait_for(lambda: len(self.children()) == 2)
         self.assertNotIn(victim.pid, [child.pid for child in self.children()])
@@ -77,19 +79,18 @@ class DeathTests(ProcessTests):
         )
 
     def test_what_had_ended_and_was_not_stored_runs_again_without_blame(self):
-        self.supervisor()
+        supervisor = self.supervisor()
         row = sleep.queue(0.5, self.ledger, "a")
         wait_for(lambda: self.lines() == ["began a"])
         victim = TaskExec.objects.get(pk=row.pk).worker
         with locked_tables():
-            wait_for(lambda: "ended a" in self.lines())
-            # The line is written by the task; its outcome is in hand a moment later.
-            time.sleep(0.2)
+            # Logged once the outcome is kept in memory; the tables are locked.
+            wait_for(lambda: f"task finished: task={row.pk} " in supervisor.log())
             os.kill(victim.pid, signal.SIGKILL)
 
         old = self.wait_for_state(row, "INTERRUPTED")
 
-        self.assertEqual((old.deaths, old.replaced_by.deaths), (0, 0))
+        self.assertEqual((old.crash_count, old.replaced_by.crash_count), (0, 0))
         self.wait_for_state(old.replaced_by, "SUCCEEDED")
         self.assertEqual(self.lines(), ["began a", "ended a"] * 2)
 
@@ -105,7 +106,7 @@ class DeathTests(ProcessTests):
         self.assertEqual(self.lines(), ["began slow", "began slow", "ended slow"])
         self.assertEqual(Effect.objects.count(), 1)
 
-    def test_what_kills_its_worker_three_times_is_failed_and_its_neighbours_never_suspect(self):
+    def test_what_kills_its_worker_three_times_is_failed_and_its_neighbours_are_not_blamed(self):
         supervisor = self.supervisor()
         # With one process busy, the other takes all that follows at once.
         sleep.queue(600, self.ledger, "long")
@@ -121,12 +122,12 @@ class DeathTests(ProcessTests):
         last = self.last_of(deadly)
         self.assertEqual(last.error, "its worker died 3 times: last exit code -11 (SIGSEGV)")
         self.assertEqual(last.attempt, 3)
-        self.wait_for_deaths(supervisor, 3)
+        self.wait_for_crashes(supervisor, 3)
         self.wait_for_states([*before, *after], "SUCCEEDED")
         others = TaskExec.objects.exclude(task_name="app.segfault")
-        self.assertEqual(set(others.values_list("deaths", flat=True)), {0})
+        self.assertEqual(set(others.values_list("crash_count", flat=True)), {0})
         # What had not begun waited again as it was: it is on its first attempt.
-        self.assertIn("tasks that had not begun wait again: count=20", supervisor.log())
+        self.assertRegex(supervisor.log(), r"released tasks that had not started: count=[1-9]")
         self.assertEqual({self.last_of(row).attempt for row in after}, {1})
 
     def test_a_task_that_leaves_the_process_with_code_0_has_killed_it(self):
@@ -137,7 +138,7 @@ class DeathTests(ProcessTests):
 
         self.assertEqual(self.last_of(row).error, "its worker died 3 times: last exit code 0")
         self.wait_for_state(echo.queue(1), "SUCCEEDED")
-        self.wait_for_deaths(supervisor, 3)
+        self.wait_for_crashes(supervisor, 3)
 
     def test_a_worker_that_does_not_stop_is_killed_and_its_rows_are_replaced_before_the_end(self):
         supervisor = self.supervisor("--grace=0.2")
@@ -153,6 +154,6 @@ class DeathTests(ProcessTests):
         self.assertEqual(supervisor.wait(), 77, supervisor.log())
         self.assertLess(since(moment), 0.2 + 2 + 2)
         old = TaskExec.objects.get(pk=row.pk)
-        self.assertEqual((old.state, old.replaced_by.state), ("INTERRUPTED", "SLEEPING"))
+        self.assertEqual((old.state, old.replaced_by.state), ("INTERRUPTED", "QUEUED"))
         self.assertEqual(old.error, "its worker died: exit code -9 (SIGKILL)")
         self.assertEqual(self.children(), [])

@@ -2,11 +2,14 @@
 
 import os
 import signal
+import subprocess
 import time
 from contextlib import suppress
+from functools import partial
 
 from django_toosimple_q.models import TaskExec, WorkerStatus
-from tests.acceptance.processes import ENDED_ITSELF, ProcessTests, since
+from django_toosimple_q.worker.registration import process_exists
+from tests.acceptance.processes import ProcessTests, since
 from tests.app.hazards import hold_the_lock
 from tests.app.tasks import echo, pid, sleep
 from tests.faults.sessions import locked_tables
@@ -42,14 +45,45 @@ class HangTests(SlowProcessTests):
         row, _ = self.began(hold_the_lock, 60, self.ledger)
         moment = time.monotonic()
 
-        self.assertEqual(worker.wait(), 1)
+        self.assertEqual(worker.wait(), -signal.SIGABRT)
 
         self.assertLess(since(moment), TIMEOUT)
-        self.assertRegex(worker.log(), r"Timeout \(0:00:01\.875.*\)!\n(.*\n)+.* in hold_the_lock\n")
+        log = worker.log()
+        self.assertIn(f"worker process hangs in C code and is killed: pid={worker.pid}", log)
+        self.assertRegex(log, r"Fatal Python error: Aborted\n(.*\n)+.* in hold_the_lock\n")
         self.assertEqual(TaskExec.objects.get(pk=row.pk).state, "PROCESSING")
         self.start()
         old = self.wait_for_state(row, "INTERRUPTED")
-        self.assertEqual((old.deaths, old.replaced_by.deaths), (1, 1))
+        self.assertEqual((old.crash_count, old.replaced_by.crash_count), (1, 1))
+
+    def watcher_of(self, worker):
+        """Return the id of the process that watches a worker on its own."""
+        command = ["ps", "-o", "pid=", "--ppid", str(worker.pid)]
+        found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+        return int(found[0]) if len(found) == 1 else None
+
+    def test_one_whose_watcher_was_killed_is_watched_by_another(self):
+        worker = self.start()
+        killed = wait_for(lambda: self.watcher_of(worker))
+
+        os.kill(killed, signal.SIGKILL)
+
+        wait_for(lambda: self.watcher_of(worker) not in (None, killed))
+        # It is not watched before it has shown a pulse.
+        self.wait_for_state(sleep.queue(2 * TIMEOUT / 3, self.ledger, "a"), "SUCCEEDED")
+        hold_the_lock.queue(60, self.ledger)
+        self.assertEqual(worker.wait(), -signal.SIGABRT)
+
+    def test_no_watcher_outlives_its_worker(self):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with self.subTest(number):
+                worker = self.start()
+                watcher = wait_for(partial(self.watcher_of, worker))
+
+                worker.process.send_signal(number)
+
+                worker.wait()
+                wait_for(lambda pid=watcher: not process_exists(pid))
 
     def test_a_supervisor_ends_a_child_that_hangs(self):
         supervisor = self.start("--processes=2")
@@ -62,7 +96,7 @@ class HangTests(SlowProcessTests):
         self.assertLess(since(moment), TIMEOUT * 4 / 3)
         self.assertEqual(row.error, "its worker died: exit code -6 (SIGABRT)")
         log = supervisor.log()
-        self.assertIn(f"ERROR worker process hangs in C code and is ended: pid={hung}", log)
+        self.assertIn(f"ERROR worker process hangs in C code and is killed: pid={hung}", log)
         self.assertRegex(log, r"Fatal Python error: Aborted\n(.*\n)+.* in hold_the_lock\n")
 
     def test_a_database_that_keeps_silent_ends_nobody(self):
@@ -94,7 +128,6 @@ class PauseTests(SlowProcessTests):
 
     def test_an_idle_worker_that_was_declared_dead_registers_anew(self):
         worker = self.start("--label=paused", "--queue=mine")
-        # Idle again: the alarm against hangs is off, or it would ring.
         self.wait_for_state(echo.using(queue="mine").queue(1), "SUCCEEDED")
         before = WorkerStatus.objects.get(label="paused")
         self.start("--label=other", "--queue=other")
@@ -151,6 +184,5 @@ class PauseTests(SlowProcessTests):
 
         self.go_on(worker.pid)
 
-        # The alarm against hangs cannot tell a pause: it may ring before the worker looks around.
-        self.assertIn(worker.wait(), {77} | ENDED_ITSELF)
+        self.assertEqual(worker.wait(), 77)
         self.assertEqual((self.lines(), TaskExec.objects.count()), (["began a", "began a"], 2))

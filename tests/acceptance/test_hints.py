@@ -2,6 +2,7 @@
 
 import os
 import resource
+import socket
 import time
 from unittest import mock
 
@@ -9,13 +10,14 @@ import pytest
 from django.db import connection, transaction
 from django.test import override_settings
 
-from django_toosimple_q import notify
-from django_toosimple_q.notify import postgres
-from django_toosimple_q.notify.base import QUIET_SECONDS, Announcer
-from django_toosimple_q.notify.wakeup import WakeUp
-from django_toosimple_q.store.step import queue_family
+from django_toosimple_q import wakeups
+from django_toosimple_q.databases import postgresql
+from django_toosimple_q.store.transaction import queue_database
+from django_toosimple_q.wakeups.hints import QUIET_SECONDS, Announcer
+from django_toosimple_q.wakeups.pipe import WakeUp
 from tests.acceptance.processes import ProcessTests, environment
 from tests.app.tasks import echo
+from tests.faults.sessions import wait_until_idle
 from tests.support import wait_for
 
 pushed = pytest.mark.skipif(
@@ -30,7 +32,7 @@ class HintTests(ProcessTests):
             worker = self.worker("--no_schedules", "--tick=30", *worker_options)
         row = echo.queue()
         self.wait_for_state(row, "SUCCEEDED")
-        time.sleep(0.5)  # let it fall idle: what is measured is the idle worker
+        wait_until_idle()
         moment = time.monotonic()
         row = echo.queue()
         self.wait_for_state(row, "SUCCEEDED", timeout=10)
@@ -46,12 +48,12 @@ class HintTests(ProcessTests):
     def test_what_came_before_it_listened_is_looked_for(self):
         wakeup = WakeUp()
         self.addCleanup(wakeup.close)
-        hints = postgres.PostgresHints(wakeup, "default")
+        hints = postgresql.PostgreSQLHints(wakeup, "default")
         self.addCleanup(hints.close)
 
         self.assertTrue(hints.wait(5))
         self.assertFalse(hints.wait(0.05))
-        postgres.send(connection, postgres.WORK)
+        postgresql.send_hint(connection, wakeups.WORK)
         self.assertTrue(hints.wait(5))
 
     @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="NOTIFY is PostgreSQL's")
@@ -62,7 +64,7 @@ class HintTests(ProcessTests):
 
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL synchronous_commit = 'on'")
-            postgres.send(connection, postgres.WORK)
+            postgresql.send_hint(connection, wakeups.WORK)
 
             cursor.execute("SHOW synchronous_commit")
             self.assertEqual(cursor.fetchone(), ("on",))
@@ -71,7 +73,7 @@ class HintTests(ProcessTests):
         open_files(self, 1100)
         wakeup = WakeUp()
         self.addCleanup(wakeup.close)
-        hints = notify.listen(wakeup, "default", queue_family())
+        hints = wakeups.listen(wakeup, queue_database(), "default")
         self.addCleanup(hints.close)
         hints.wait(0)  # begins to listen, where that is done
 
@@ -84,7 +86,7 @@ class HintTests(ProcessTests):
         pytest.importorskip("psycopg_pool")
         wakeup = WakeUp()
         self.addCleanup(wakeup.close)
-        hints = postgres.PostgresHints(wakeup, "default")
+        hints = postgresql.PostgreSQLHints(wakeup, "default")
         with mock.patch.dict(connection.settings_dict["OPTIONS"], {"pool": True}):
             hints.wait(5)
             self.addCleanup(hints.close)
@@ -107,6 +109,23 @@ class HintTests(ProcessTests):
 
         self.assertLess(seconds, 2)
 
+    def test_a_subscription_is_probed_so_that_a_lost_network_is_noticed(self):
+        url = "redis://127.0.0.1:6379/0"
+        if not redis_answers(url):
+            self.skipTest("no Redis on its standard port")
+        from django_toosimple_q.wakeups.redis import client
+
+        with client(url).pubsub() as subscription:
+            subscription.subscribe("nothing")
+            option = subscription.connection._sock.getsockopt
+
+            self.assertTrue(option(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+            quiet, between, count = (
+                option(socket.IPPROTO_TCP, one)
+                for one in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            )
+        self.assertLessEqual(quiet + between * count, 20)
+
     def test_a_redis_that_is_down_costs_one_warning_and_no_task(self):
         url = "redis://127.0.0.1:1/0"
         with override_settings(TOOSIMPLEQ_REDIS_URL=url):
@@ -116,8 +135,9 @@ class HintTests(ProcessTests):
 
             for row in rows:
                 self.wait_for_state(row, "SUCCEEDED")
-            wait_for(lambda: "Redis is out of reach" in worker.log())
-            self.assertEqual(worker.log().count("Redis is out of reach"), 1)
+            lost = "hints lost, polling until they are back: listener=redis"
+            wait_for(lambda: lost in worker.log())
+            self.assertEqual(worker.log().count(lost), 1)
 
 
 class AnnounceTests(ProcessTests):
@@ -150,7 +170,7 @@ class AnnounceTests(ProcessTests):
 
         self.assertEqual(self.sent.call_count, 1)
 
-    def test_a_call_of_a_transaction_that_ends_after_the_quiet_is_told_of(self):
+    def test_a_call_of_a_transaction_that_ends_after_the_quiet_is_announced(self):
         self.announce()
         with transaction.atomic():
             self.announce()
@@ -164,7 +184,7 @@ class AnnounceTests(ProcessTests):
         with self.assertLogs("toosimpleq", "WARNING"):
             self.announce()
 
-    def test_that_they_are_refused_is_told_once_for_each_time_they_fail(self):
+    def test_that_they_are_refused_is_reported_once_for_each_time_they_fail(self):
         for refused in (True, True, False, True):
             self.sent.side_effect = OSError("refused") if refused else None
             self.announcer.sent = -QUIET_SECONDS
@@ -179,7 +199,7 @@ class AnnounceTests(ProcessTests):
     def test_the_setting_switches_them_off(self):
         with override_settings(TOOSIMPLEQ_NOTIFY=False):
             self.announce()
-            self.assertIs(type(notify.listen(mock.Mock(), "default", "postgresql")), notify.Hints)
+            self.assertIs(type(wakeups.listen(mock.Mock(), "default", "postgresql")), wakeups.Hints)
 
         self.sent.assert_not_called()
 

@@ -11,7 +11,7 @@ from tests.app.models import Effect
 from tests.app.tasks import sleep
 from tests.support import wait_for
 
-DEADLY = {"exits": "exit code 5", "segfaults": "exit code -11 (SIGSEGV)"}
+CRASH_LIMIT = {"exits": "exit code 5", "segfaults": "exit code -11 (SIGSEGV)"}
 # What is left of those that fail: a part of the error.
 FAILING = {
     "recurses": "RecursionError",
@@ -57,35 +57,35 @@ class PoisonTests(ProcessTests):
         # Packing 100 MB takes the interpreter's lock for a while.
         worker = self.worker("--no_schedules", "--timeout=60")
 
-        kinds = [kind for kind in poisons if kind not in DEADLY]
+        kinds = [kind for kind in poisons if kind not in CRASH_LIMIT]
         self.assertEqual(len(kinds), 17)
         self.assert_survived(worker, kinds, FAILING)
 
         worker.send(signal.SIGTERM)
         self.assertEqual(worker.wait(), 0, worker.log())
 
-    def test_so_does_one_that_runs_tasks_in_threads(self):
+    def test_a_worker_that_runs_tasks_in_threads_survives_them_too(self):
         worker = self.worker("--no_schedules", "--threads=2")
         # The other thread has to do, so that each innocent call follows in the same one.
         sleep.queue(600, self.ledger, "long")
         wait_for(self.lines)
 
         # What is too large is too large anywhere, and takes long to pack.
-        kinds = [kind for kind in poisons if kind not in {*DEADLY, "returns_100_megabytes"}]
+        kinds = [kind for kind in poisons if kind not in {*CRASH_LIMIT, "returns_100_megabytes"}]
         self.assert_survived(worker, kinds, FAILING_IN_THREADS)
 
     def test_two_more_kinds_end_the_process_three_times_at_most(self):
         supervisor = self.worker("--processes=2", "--no_schedules", "--timeout=600", online=False)
         wait_for(lambda: WorkerStatus.objects.count() == 2)
         with transaction.atomic():
-            rows = {kind: (poison.queue(kind), innocent.queue()) for kind in DEADLY}
+            rows = {kind: (poison.queue(kind), innocent.queue()) for kind in CRASH_LIMIT}
 
         self.wait_until_drained()
 
         for kind, (poisoned, after) in rows.items():
             last = self.last_of(poisoned)
-            error = f"its worker died 3 times: last {DEADLY[kind]}"
+            error = f"its worker died 3 times: last {CRASH_LIMIT[kind]}"
             self.assertEqual((last.state, last.error, last.attempt), ("FAILED", error, 3))
             after = self.last_of(after)
-            self.assertEqual((after.state, after.deaths), ("SUCCEEDED", 0))
+            self.assertEqual((after.state, after.crash_count), ("SUCCEEDED", 0))
         wait_for(lambda: supervisor.log().count("worker process died") == 6)

@@ -9,7 +9,7 @@ from django.db import connection
 
 from django_toosimple_q.models import ScheduleExec, TaskExec, WorkerStatus
 from tests.acceptance.processes import ProcessTests, since
-from tests.app.hazards import frozen, hoard
+from tests.app.hazards import SMAPS, hoard, memory_after_a_collection
 from tests.app.tasks import deaf, echo, effect, ledger, pid, sleep, stubborn
 from tests.support import wait_for
 
@@ -18,12 +18,9 @@ class ThreadTests(ProcessTests):
     def test_tasks_run_at_the_same_time(self):
         self.worker("--threads=4", "--no_schedules")
         for number in range(4):
-            sleep.queue(1.5, self.ledger, str(number))
+            sleep.queue(600, self.ledger, str(number))
 
         wait_for(lambda: sum(line.startswith("began") for line in self.lines()) == 4)
-
-        self.assertFalse(any(line.startswith("ended") for line in self.lines()))
-        self.wait_until_drained()
 
     def test_each_row_runs_once(self):
         self.worker("--threads=4", "--no_schedules")
@@ -40,7 +37,7 @@ class ThreadTests(ProcessTests):
         with mock.patch.dict("os.environ", TOOSIMPLEQ_TEST_POOL="on"):
             self.worker("--threads=4", "--no_schedules")
 
-        for row in effect.queue_many("abcd"):
+        for row in effect.queue_many(list("abcd")):
             self.wait_for_state(row, "SUCCEEDED", timeout=10)
 
     def test_outcomes_are_written_while_another_task_runs_long(self):
@@ -63,7 +60,7 @@ class ThreadTests(ProcessTests):
 
         row = self.wait_for_state(row, "FAILED", timeout=5)
 
-        self.assertIn("TaskTimeout: the task ran over its timeout of 0.5 s", row.error)
+        self.assertIn("TaskTimeout: the task exceeded its timeout of 0.5 s", row.error)
 
     def test_sigterm_cuts_all_of_them_off(self):
         worker = self.worker("--threads=3", "--grace=0.3", "--no_schedules")
@@ -75,7 +72,7 @@ class ThreadTests(ProcessTests):
 
         self.assertEqual(worker.wait(), 77, worker.log())
         states = list(TaskExec.objects.order_by("pk").values_list("state", flat=True))
-        self.assertEqual(states, ["INTERRUPTED"] * 3 + ["SLEEPING"] * 3)
+        self.assertEqual(states, ["INTERRUPTED"] * 3 + ["QUEUED"] * 3)
 
 
 class SupervisorTests(ProcessTests):
@@ -99,7 +96,7 @@ class SupervisorTests(ProcessTests):
         """Check that the rows were replaced by their own workers, which said how they ended."""
         for row in rows:
             row.refresh_from_db()
-            self.assertEqual((row.state, row.replaced_by.state), ("INTERRUPTED", "SLEEPING"))
+            self.assertEqual((row.state, row.replaced_by.state), ("INTERRUPTED", "QUEUED"))
         ends = WorkerStatus.objects.order_by("pk").values_list("exit_code", "exit_log")
         for code, log in ends:
             self.assertEqual(code, 77)
@@ -155,12 +152,13 @@ class SupervisorTests(ProcessTests):
         codes = WorkerStatus.objects.values_list("exit_code", flat=True)
         self.assertEqual(list(codes), [77, 77])
 
-    def test_children_share_what_was_imported_before(self):
+    @pytest.mark.skipif(not SMAPS.exists(), reason="only Linux says what processes share")
+    def test_children_share_the_memory_of_what_was_imported_before(self):
         self.supervisor()
 
-        row = self.wait_for_state(frozen.queue(), "SUCCEEDED")
+        row = self.wait_for_state(memory_after_a_collection.queue(), "SUCCEEDED")
 
-        self.assertGreater(row.result, 10_000)
+        self.assertGreater(row.result["Shared_Dirty"], row.result["Private_Dirty"])
 
     def test_a_child_is_recycled_after_so_many_tasks(self):
         self.supervisor("--max_tasks=5")

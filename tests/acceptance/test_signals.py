@@ -49,7 +49,7 @@ class StopTests(ProcessTests):
         self.assertEqual(worker.wait(), 77, worker.log())
         self.assertLess(since(time_of_second), 5)
         old = TaskExec.objects.get(pk=row.pk)
-        self.assertEqual((old.state, old.replaced_by.state), ("INTERRUPTED", "SLEEPING"))
+        self.assertEqual((old.state, old.replaced_by.state), ("INTERRUPTED", "QUEUED"))
         status = WorkerStatus.objects.get(label="w")
         self.assertEqual((status.state, status.exit_code), ("TERMINATED", 77))
         self.assertIn("KeyboardInterrupt", status.exit_log)
@@ -74,7 +74,7 @@ class StopTests(ProcessTests):
         self.assertGreater(since(moment), 0.5)
         self.assertLess(since(moment), 2.5)
         old = TaskExec.objects.get(pk=row.pk)
-        self.assertEqual((old.state, old.replaced_by.state), ("INTERRUPTED", "SLEEPING"))
+        self.assertEqual((old.state, old.replaced_by.state), ("INTERRUPTED", "QUEUED"))
         self.assertIn("SIGTERM", old.error)
         self.assertFalse(TaskExec.objects.filter(state="PROCESSING").exists())
 

@@ -14,7 +14,7 @@ from django.test import override_settings
 from django_toosimple_q import waiting
 from django_toosimple_q.exceptions import ResultGone
 from django_toosimple_q.execution import Claimed, running
-from django_toosimple_q.store.task_execs import watch
+from django_toosimple_q.models import TaskExec
 from tests.acceptance.processes import ProcessTests, since
 from tests.acceptance.test_hints import redis_answers
 from tests.app.tasks import echo, fail_once, sleep
@@ -29,7 +29,7 @@ class WaitingTests(ProcessTests):
         self.addCleanup(wait_for, self.nobody_listens)
 
     def nobody_listens(self):
-        return all(thread.name != "toosimpleq-ears" for thread in threading.enumerate())
+        return all(thread.name != "toosimpleq-listener" for thread in threading.enumerate())
 
     def test_the_finished_row_is_returned(self):
         self.worker("--no_schedules")
@@ -76,21 +76,21 @@ class WaitingTests(ProcessTests):
             row.wait_done(5)
 
     @pytest.mark.skipif("connection.vendor == 'mysql'", reason="no push without Redis")
-    def test_whoever_ends_it_tells(self):
-        self.assert_told()
+    def test_it_is_woken_whichever_way_the_call_ends(self):
+        self.assert_woken()
 
-    def test_redis_tells(self):
+    def test_it_is_woken_over_redis(self):
         if not redis_answers(REDIS):
             self.skipTest("no Redis on its standard port")
         with override_settings(TOOSIMPLEQ_REDIS_URL=REDIS):
-            self.assert_told(TOOSIMPLEQ_TEST_REDIS_URL=REDIS)
+            self.assert_woken(TOOSIMPLEQ_TEST_REDIS_URL=REDIS)
 
-    def assert_told(self, **environment):
+    def assert_woken(self, **environment):
         """Wait with looks so rare that only being told ends it."""
         with mock.patch.dict("os.environ", environment):
             self.worker("--no_schedules")
         row = sleep.queue(0.5)
-        with mock.patch.object(waiting, "LOOK_AFTER_SECONDS", 60):
+        with mock.patch.object(waiting, "POLL_ANYWAY_SECONDS", 60):
             began = time.monotonic()
             self.assertEqual(row.wait_done(30).state, "SUCCEEDED")
         self.assertLess(since(began), 10)
@@ -117,7 +117,7 @@ class WaitingTests(ProcessTests):
         for thread in threads:
             thread.join()
 
-        self.assertLessEqual(names.count("toosimpleq-ears"), 1)
+        self.assertLessEqual(names.count("toosimpleq-listener"), 1)
         self.assertEqual([row.state for row in found], ["SUCCEEDED"] * 8)
 
     def in_thread(self, call):
@@ -157,12 +157,16 @@ class WaitingTests(ProcessTests):
         with inside_a_task(), self.assertWarnsRegex(RuntimeWarning, "inside a task"):
             self.assertIsNone(row.wait_done(0))
 
-    def test_a_row_of_an_unknown_name_has_not_ended(self):
-        row = echo.queue()
-        row.state = "INVALID"
-        self.assertFalse(watch.has_ended(row))
-        row.finished = row.due
-        self.assertTrue(watch.has_ended(row))
+    def test_a_row_of_an_unknown_name_is_returned_with_what_to_import(self):
+        row = TaskExec.objects.create(task_name="shop.tasks.pay")
+        drain = self.worker("--until_done", "--no_schedules", online=False)
+
+        ended = row.wait_done(20)
+
+        self.assertEqual(drain.wait(), 0)
+        self.assertEqual((ended.state, ended.finished), ("INVALID", None))
+        self.assertIn("no worker knows the task 'shop.tasks.pay'", ended.error)
+        self.assertIn("Import the module 'shop.tasks'", ended.error)
 
 
 def run_async(waiting_for):

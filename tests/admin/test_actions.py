@@ -1,6 +1,9 @@
 """Acting on rows: who may, what happens, and what is noted."""
 
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from django_toosimple_q import queues
 from django_toosimple_q.models import QueueStatus, ScheduleExec, TaskExec, WorkerStatus
@@ -158,7 +161,7 @@ class ForceRunTests(AdminTestCase):
 
         self.assertFalse(TaskExec.objects.exists())
         self.assertFalse(LogEntry.objects.exists())
-        self.assertIn("no such schedule is in the code", messages_of(response)[0])
+        self.assertIn("the code does not define this schedule", messages_of(response)[0])
 
     def test_a_user_without_the_permission_does_not_see_it(self):
         self.log_in_with("view_scheduleexec")
@@ -248,7 +251,7 @@ class PauseTests(AdminTestCase):
     def setUp(self):
         super().setUp()
         make_task("send", queue="mail").queue()
-        store_queues.note(["mail", "<b>bold</b>"])
+        store_queues.ensure(["mail", "<b>bold</b>"])
         self.row = QueueStatus.objects.get(name="mail")
 
     def test_a_queue_is_paused_and_resumed_and_both_are_noted(self):
@@ -259,7 +262,7 @@ class PauseTests(AdminTestCase):
 
         response = self.act("action_resume", self.row)
 
-        self.assertEqual(messages_of(response), ["Queue mail goes on."])
+        self.assertIn("Queue mail is no longer paused.", messages_of(response))
         self.assertEqual(queues.paused(), {})
         notes = [entry.change_message for entry in LogEntry.objects.order_by("pk")]
         self.assertEqual(notes, ["Paused.", "Resumed."])
@@ -281,6 +284,44 @@ class PauseTests(AdminTestCase):
         self.assertContains(response, "&lt;b&gt;bold&lt;/b&gt;")
         self.assertNotContains(response, "<b>bold</b>")
         self.assertEqual(self.client.get(url.replace("&amp;", "&")).status_code, 200)
+
+    def test_a_queue_that_waits_is_listed_though_no_worker_ever_ran_and_said_so_in_red(self):
+        QueueStatus.objects.all().delete()
+
+        response = self.list_page(QueueStatus)
+
+        self.assertContains(response, ">mail</a>")
+        self.assertContains(response, '<li class="error">No living worker takes the queue')
+        self.assertContains(response, "Start `manage.py worker --queue mail`.")
+        self.assertContains(response, '<span class="tsq-warning">⚠️ no living worker</span>')
+
+    def test_a_queue_that_a_living_worker_takes_is_quiet(self):
+        make_worker(label="<i>w</i>", now=timezone.now())
+
+        response = self.list_page(QueueStatus)
+
+        self.assertContains(response, "&lt;i&gt;w&lt;/i&gt;")
+        self.assertNotContains(response, "no living worker")
+        self.assertNotContains(response, "No living worker")
+
+    def test_a_forged_name_of_a_queue_is_shown_as_text(self):
+        TaskExec.objects.update(queue="<b>bold</b>")
+
+        response = self.list_page(QueueStatus)
+
+        self.assertContains(response, "takes the queue &quot;&lt;b&gt;bold&lt;/b&gt;&quot;")
+        self.assertNotContains(response, "<b>bold</b>")
+
+    def test_the_list_takes_as_many_queries_however_many_queues_there_are(self):
+        self.list_page(QueueStatus)
+        with CaptureQueriesContext(connection) as few:
+            self.list_page(QueueStatus)
+        store_queues.ensure([f"q{number}" for number in range(20)])
+        with CaptureQueriesContext(connection) as many:
+            self.list_page(QueueStatus)
+
+        self.assertEqual(len(many), len(few))
+        self.assertLessEqual(len(many), 40)
 
     def test_a_queue_s_page_opens(self):
         for row in QueueStatus.objects.all():

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from django_toosimple_q import payload
 from django_toosimple_q.admin import markup
-from django_toosimple_q.admin.schedule_execs import occurrences
+from django_toosimple_q.admin.schedule_notes import occurrences
 from django_toosimple_q.admin.worker_statuses import conditions
 from django_toosimple_q.models import ScheduleExec, TaskExec, WorkerStatus
 from django_toosimple_q.registry import schedules_registry
@@ -72,14 +72,29 @@ class TaskPageTests(AdminTestCase):
             self.assertContains(response, f'<a href="{row_url(row)}">#{row.pk}</a>')
         self.assertContains(self.row_page(third), f'<a href="{row_url(second)}">')
 
-    def test_the_list_tells_what_an_error_ended_with(self):
-        error = f"Traceback {'x' * 5000}\n  File …\nValueError: {MARKUP}\n"
-        TaskExec.objects.create(task_name="t", state=States.FAILED, error=error)
+    def test_the_list_shows_class_and_text_of_an_error(self):
+        TaskExec.objects.create(
+            task_name="t",
+            state=States.FAILED,
+            error="Traceback …",
+            error_type="builtins.ValueError",
+            error_message=MARKUP,
+        )
 
         response = self.list_page(TaskExec)
 
         self.assertContains(response, f">ValueError: {ESCAPED}</span>")
-        self.assertNotContains(response, "File …")
+        self.assertContains(response, 'href="?error_type=builtins.ValueError"')
+        self.assertNotContains(response, "Traceback …")
+
+    def test_the_list_shows_the_rows_of_one_error_type(self):
+        for path in ("builtins.ValueError", "builtins.KeyError"):
+            TaskExec.objects.create(task_name=path[9:], state=States.FAILED, error_type=path)
+
+        response = self.list_page(TaskExec, error_type="builtins.KeyError")
+
+        self.assertContains(response, ">KeyError</span>")
+        self.assertNotContains(response, ">ValueError</span>")
 
     def test_the_list_tells_how_often_a_task_was_and_will_be_tried(self):
         TaskExec.objects.create(task_name="t", attempt=2, retries=1)
@@ -87,8 +102,8 @@ class TaskPageTests(AdminTestCase):
 
         response = self.list_page(TaskExec)
 
-        self.assertContains(response, "attempt 2/3")
-        self.assertContains(response, "attempt 4/∞")
+        self.assertContains(response, "attempt 2 of 3")
+        self.assertContains(response, "attempt 4, without end")
 
     def test_the_list_tells_how_long_a_task_took(self):
         times = {"started": NOW, "finished": NOW + timedelta(seconds=1.25)}
@@ -96,10 +111,28 @@ class TaskPageTests(AdminTestCase):
 
         self.assertContains(self.list_page(TaskExec), "took 1.25 s")
 
+    def test_progress_is_shown_while_it_runs_and_on_its_page_afterwards(self):
+        row = TaskExec.objects.create(task_name="t")
+        fields = {"progress_done": 3, "progress_total": 12, "progress_message": "mail to Ann"}
+        TaskExec.objects.filter(pk=row.pk).update(state="PROCESSING", **fields)
+
+        for response in (self.list_page(TaskExec), self.row_page(row)):
+            self.assertContains(response, '<progress class="tsq-progress" value="0.250"')
+            self.assertContains(response, "3 of 12: mail to Ann")
+
+        TaskExec.objects.filter(pk=row.pk).update(state="FAILED", progress_total=None)
+
+        self.assertNotContains(self.list_page(TaskExec), "mail to Ann")
+        self.assertContains(self.row_page(row), "3: mail to Ann")
+        self.assertNotContains(self.row_page(row), "<progress")
+
+    def test_a_call_without_progress_shows_none(self):
+        self.assertNotContains(self.row_page(TaskExec.objects.create(task_name="t")), "rogress")
+
     def test_a_first_attempt_that_was_pruned_does_not_break_it(self):
         row = TaskExec.objects.create(task_name="t", root_id=4711, attempt=2)
 
-        self.assertContains(self.row_page(row), "#4711, no longer kept")
+        self.assertContains(self.row_page(row), "#4711, deleted")
 
     def test_a_worker_s_row_that_is_gone_breaks_neither_page_nor_list(self):
         row = TaskExec.objects.create(task_name="t", worker_id=4711)
@@ -110,7 +143,7 @@ class TaskPageTests(AdminTestCase):
     def test_a_task_that_the_code_has_lost_still_opens(self):
         row = TaskExec.objects.create(task_name="gone", args=[1])
 
-        self.assertContains(self.row_page(row), "not in the code")
+        self.assertContains(self.row_page(row), "not defined in the code")
         self.assertContains(self.list_page(TaskExec), "gone")
 
     def test_a_state_of_a_newer_release_still_opens(self):
@@ -132,6 +165,8 @@ class TaskPageTests(AdminTestCase):
             error=MARKUP,
             stdout=MARKUP,
             stderr=MARKUP,
+            progress_done=1,
+            progress_message=MARKUP,
             worker=WorkerStatus.objects.get(),
         )
 
@@ -243,7 +278,7 @@ class SchedulePageTests(AdminTestCase):
     def test_a_manual_schedule_has_no_occurrences(self):
         row = self.schedule(cron="manual")
 
-        self.assertContains(self.row_page(row), "never by itself")
+        self.assertContains(self.row_page(row), "none, it only runs by hand")
         self.assertEqual(self.list_page(ScheduleExec).status_code, 200)
 
     def test_the_last_task_is_linked(self):
@@ -260,7 +295,7 @@ class SchedulePageTests(AdminTestCase):
 
         response = self.row_page(row)
 
-        self.assertContains(response, "not in the code")
+        self.assertContains(response, "not defined in the code")
         self.assertNotContains(response, MARKUP)
         self.assertContains(self.list_page(ScheduleExec), ESCAPED)
 
@@ -292,7 +327,7 @@ class WorkerPageTests(AdminTestCase):
         response = self.list_page(WorkerStatus)
 
         self.assertContains(response, f"mail, {ESCAPED}")
-        self.assertContains(response, "all but slow")
+        self.assertContains(response, "all except slow")
         self.assertContains(response, '<td class="field-queues">all</td>')
 
     def test_it_links_to_the_worker_s_tasks(self):
@@ -326,6 +361,7 @@ class WorkerPageTests(AdminTestCase):
         make_worker("alive", now=timezone.now())
         make_worker("ended", stopped=NOW, exit_code=0)
 
+        self.assertContains(self.list_page(WorkerStatus), 'href="?state=STOPPED"')
         response = self.list_page(WorkerStatus, state="STOPPED")
 
         self.assertContains(response, "ended")

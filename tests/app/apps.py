@@ -8,4 +8,4 @@ class TestsAppConfig(AppConfig):
     label = "tests_app"
 
     def ready(self) -> None:
-        from tests.app import hazards  # noqa: F401  (registers its tasks)
+        from tests.app import hazards, sessions  # noqa: F401  (they register their tasks)

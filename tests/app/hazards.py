@@ -1,13 +1,20 @@
 """Tasks that harm the worker that runs them."""
 
+import atexit
 import ctypes
 import gc
 import io
+import multiprocessing
 import os
 import signal
+import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from django.db import connection, transaction
@@ -18,10 +25,29 @@ from tests.app.models import Effect
 from tests.app.tasks import ledger, sleep
 
 MEGABYTE = 1024 * 1024
-HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+SMAPS = Path("/proc/self/smaps_rollup")
+# Windows has no SIGALRM.
+HANDLED = [one for one in signal.Signals if one.name in ("SIGINT", "SIGTERM", "SIGALRM")]
 
 kept: list[Any] = []
 poisons: dict[str, Callable[[], Any]] = {}
+
+
+class KillsWhoReads:
+    """Kills the first process that unpickles it, and remembers that in a file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return kill_once, (self.path,)
+
+
+def kill_once(path: str) -> str:
+    if not Path(path).exists():
+        Path(path).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return path
 
 
 @register_task(name="hazards.poison")
@@ -175,10 +201,15 @@ def slow_effect(seconds: float, path: str) -> None:
     sleep(seconds, path, "slow")
 
 
-@register_task(name="hazards.frozen")
-def frozen() -> int:
-    """Return how many objects no collection looks at."""
-    return gc.get_freeze_count()
+@register_task(name="hazards.memory_after_a_collection")
+def memory_after_a_collection() -> dict[str, int]:
+    """Look at every object once, as a collection does; return how much memory is shared, in KB.
+
+    What a process has written to is its own, and a collection writes to each object it looks at.
+    """
+    gc.collect()
+    lines = [line.split() for line in SMAPS.read_text().splitlines()]
+    return {name.rstrip(":"): int(size) for name, size, *unit in lines if unit == ["kB"]}
 
 
 @register_task(name="hazards.hold_the_lock")
@@ -188,3 +219,62 @@ def hold_the_lock(seconds: int, path: str) -> str:
     ctypes.PyDLL(None).sleep(seconds)
     ledger(path, "ended hold")
     return "held"
+
+
+@register_task(name="hazards.leave_thread")
+def leave_thread(seconds: float = 600) -> None:
+    """Leave a thread that keeps the process, since it is no daemon."""
+    threading.Thread(target=time.sleep, args=[seconds], name="left-behind").start()
+
+
+@register_task(name="hazards.leave_pool")
+def leave_pool() -> int:
+    """Leave a pool of idle threads, as many libraries do; it ends with the interpreter."""
+    kept.append(ThreadPoolExecutor(2))
+    return kept[-1].submit(os.getpid).result()
+
+
+@register_task(name="hazards.leave_process")
+def leave_process() -> int:
+    """Leave a child that multiprocessing waits for at the end."""
+    child = multiprocessing.get_context("fork").Process(
+        target=time.sleep, args=[600], name="left-child"
+    )
+    child.start()
+    return child.pid or 0
+
+
+@register_task(name="hazards.exit_at_exit")
+def exit_at_exit() -> None:
+    atexit.register(sys.exit, 5)
+
+
+@register_task(name="hazards.signal_itself")
+def signal_itself(number: int) -> str:
+    os.kill(os.getpid(), number)
+    time.sleep(0.2)
+    return "went on"
+
+
+@register_task(name="hazards.interrupt")
+def interrupt(executed: bool) -> None:
+    """Raise what Ctrl-C raises in a program of its own."""
+    if executed:
+        exec("raise KeyboardInterrupt")
+    raise KeyboardInterrupt
+
+
+@register_task(name="hazards.tick_on")
+def tick_on(path: str) -> None:
+    """Show for ever, outside the queue, where and when this runs."""
+    while True:
+        ledger(path, f"{os.getpid()} {time.monotonic()}")
+        time.sleep(0.1)
+
+
+@register_task(name="hazards.leave_orphan")
+def leave_orphan() -> tuple[int, int]:
+    """Run a shell that leaves a process behind; return the shell's exit code and that process."""
+    command = "sleep 0.3 >/dev/null 2>&1 & echo $!; exit 3"
+    shell = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, text=True)
+    return shell.returncode, int(shell.stdout)

@@ -11,3 +11,10 @@ class Effect(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} at {self.at:%Y-%m-%d %H:%M:%S.%f}"
+
+
+class EffectProxy(Effect):
+    """An effect under another name."""
+
+    class Meta:
+        proxy = True

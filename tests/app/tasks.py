@@ -1,22 +1,37 @@
 """Tasks that real worker processes run in the acceptance tests."""
 
+import asyncio
 import ctypes
+import gc
 import os
 import signal
+import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_toosimple_q.decorators import register_task, schedule_task
 from django_toosimple_q.execution import current_task_exec
 from tests.app.models import Effect
 
+NO_CATCH_UP = "TOOSIMPLEQ_TEST_NO_CATCH_UP"
+
 
 @register_task(name="app.echo")
 def echo(value: Any = None) -> Any:
     return value
+
+
+@register_task(name="app.say")
+def say(out: str, err: str = "") -> None:
+    print(out)
+    print(err, file=sys.stderr)
 
 
 @register_task(name="app.effect")
@@ -43,8 +58,8 @@ def sleep(seconds: float, path: str = "", line: str = "") -> str:
     return "slept"
 
 
-@register_task(name="app.until_told")
-def until_told(path: str) -> str:
+@register_task(name="app.until_interrupted")
+def until_interrupted(path: str) -> str:
     """Run until told to come to an end."""
     ledger(path, "began")
     while not current_task_exec().interrupted:
@@ -84,7 +99,11 @@ def leave(code: int) -> None:
 
 
 @schedule_task(
-    cron="* * * * * *", name="app.every_second", queue="seconds", catch_up=True, datetime_kwarg="at"
+    cron="* * * * * *",
+    name="app.every_second",
+    queue="seconds",
+    catch_up=NO_CATCH_UP not in os.environ,
+    datetime_kwarg="at",
 )
 @register_task(name="app.second", queue="seconds")
 def second(at: Any = None) -> Any:
@@ -159,6 +178,33 @@ def fail_once(path: str) -> None:
         raise ValueError("the first attempt fails")
 
 
+@register_task(name="app.fail_on_go", retries=1)
+def fail_on_go(path: str) -> None:
+    """Fail at the first attempt, once somebody has written "go" into the ledger."""
+    ledger(path, "began")
+    while "go" not in (lines := Path(path).read_text().splitlines()):
+        time.sleep(0.02)
+    if lines.count("began") == 1:
+        raise ValueError("the first attempt fails")
+
+
+@register_task(name="app.count_up")
+def count_up(path: str) -> None:
+    """Report one of three, and the rest once somebody has written "go" into the ledger."""
+    current_task_exec().progress(1, 3, "one")
+    while not Path(path).exists():
+        time.sleep(0.02)
+    current_task_exec().progress(3, 3, "three")
+
+
+@register_task(name="app.count_up_async")
+async def count_up_async(path: str) -> None:
+    current_task_exec().progress(1, 3, "one")
+    while not Path(path).exists():
+        await asyncio.sleep(0.02)
+    await sync_to_async(current_task_exec().progress)(3, 3, "three")
+
+
 @register_task(name="app.query")
 def query(path: str, seconds: float) -> None:
     """Let the database take its time."""
@@ -206,3 +252,34 @@ def atomic_twice(path: str, seconds: float) -> None:
     Effect.objects.create(key="first")
     note(path, "atomic", seconds)
     Effect.objects.create(key="second")
+
+
+@register_task(name="app.use_threads")
+def use_threads(count: int) -> None:
+    """Query in threads that end with the task."""
+    barrier = threading.Barrier(count)
+
+    def query(number: int) -> int:
+        barrier.wait(20)
+        return Effect.objects.count()
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(query, range(count)))
+
+
+@register_task(name="app.untidy")
+def untidy() -> list[int]:
+    """Leave what cannot be put back; return the process and what it finds of that."""
+    import resource  # no module of Windows
+
+    found = os.getpid(), os.nice(1) - 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (found[2] - 1, found[2] - 1))
+    return list(found)
+
+
+@register_task(name="app.count_queries")
+def count_queries() -> int:
+    """Return how many queries all connections of this process keep."""
+    Effect.objects.count()
+    kept = (one for one in gc.get_objects() if isinstance(one, BaseDatabaseWrapper))
+    return sum(len(one.queries_log) for one in kept)

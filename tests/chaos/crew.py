@@ -43,7 +43,7 @@ class Member:
 
     @property
     def online(self) -> bool:
-        """Tell whether it has entered, and was not declared dead."""
+        """Return whether it has entered, and was not declared dead."""
         rows = WorkerStatus.objects.filter(pid=self.worker.pid, stopped=None, rescued=None)
         return rows.exists()
 

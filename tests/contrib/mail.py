@@ -83,7 +83,7 @@ class Interrupting(BaseEmailBackend):
         for message in messages:
             if message.subject == "cut off" and not Interrupting.done:
                 Interrupting.done = True
-                raise TaskInterrupted("cut off")
+                raise TaskInterrupted.cut_off("cut off")
             mail.outbox.append(message)
         return len(messages)
 

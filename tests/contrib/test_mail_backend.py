@@ -265,7 +265,7 @@ class MailersTests(TestCase):
     def test_a_mailer_that_names_itself_is_refused(self):
         with (
             self.mailers(default={"BACKEND": QUEUE, "OPTIONS": {"mailer": "default"}}),
-            self.assertRaisesMessage(ImproperlyConfigured, "Name the alias of another one"),
+            self.assertRaisesMessage(ImproperlyConfigured, "Name another alias"),
         ):
             message().send()
 

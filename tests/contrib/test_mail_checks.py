@@ -1,5 +1,8 @@
 """What the system checks find in the configuration of mail."""
 
+import ast
+import re
+from pathlib import Path
 from unittest import skipUnless
 
 from django.test import SimpleTestCase, modify_settings, override_settings
@@ -59,6 +62,12 @@ class MailersCheckTests(SimpleTestCase):
 
     def test_a_mailer_that_sends_passes(self):
         self.assertEqual(self.mailers(default=queue(mailer="smtp"), smtp=SMTP_ALIAS), [])
+
+    def test_the_mailers_of_the_readme_pass(self):
+        readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
+        found = re.search(r"^MAILERS = (\{\n.*?^\})", readme, re.MULTILINE | re.DOTALL)
+
+        self.assertEqual(self.mailers(**ast.literal_eval(found[1])), [])
 
     def test_a_mailer_that_does_not_exist_is_found(self):
         self.assertEqual(self.mailers(default=queue(mailer="smtp")), ["toosimpleq.E103"])

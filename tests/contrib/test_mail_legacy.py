@@ -78,6 +78,6 @@ class LegacyTests(TestCase):
         drain()
 
         new = rows()[-1]
-        self.assertEqual(TaskExec.objects.get(pk=old.pk).result, "1 of 1 handed on")
+        self.assertEqual(TaskExec.objects.get(pk=old.pk).result, "1 of 1 passed on")
         self.assertEqual(new.task_name, "django_toosimple_q.contrib.mail.send_messages")
         self.assertIs(type(new.args[0][0]), dict)

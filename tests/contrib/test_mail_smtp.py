@@ -113,7 +113,7 @@ class SMTPTests(TestCase):
 
         [row] = rows()
         self.assertEqual(row.state, "FAILED")
-        self.assertIn("refused for good", row.error)
+        self.assertIn("permanently refused", row.error)
         self.assertIn("no such user", row.error)
 
     def test_a_message_refused_for_good_ends_the_retries(self):

@@ -8,6 +8,16 @@ from typing import Any
 from django.db import connection, connections
 from django.db.backends.signals import connection_created
 
+from tests.support import wait_for
+
+# How many other sessions have asked something within so many seconds.
+BUSY = {
+    "postgresql": "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = CURRENT_DATABASE()"
+    " AND pid <> PG_BACKEND_PID()"
+    " AND (state <> 'idle' OR CLOCK_TIMESTAMP() - state_change < %s * INTERVAL '1 second')",
+    "mysql": "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE()"
+    " AND id <> CONNECTION_ID() AND (command <> 'Sleep' OR time_ms < %s * 1000)",
+}
 TABLES = ("toosimpleq_taskexec", "toosimpleq_workerstatus")
 
 
@@ -89,3 +99,16 @@ def opened_with(statement: str) -> Iterator[None]:
     finally:
         connection_created.disconnect(begin)
         connection.close()
+
+
+def wait_until_idle(seconds: float = 0.3) -> None:
+    """Wait until no other session has asked anything for so long; of a file nobody can tell."""
+    if connection.vendor == "sqlite":
+        return
+
+    def all_idle() -> bool:
+        with other_session() as other, other.cursor() as cursor:
+            cursor.execute(BUSY[other.vendor], [seconds])
+            return not cursor.fetchone()[0]
+
+    wait_for(all_idle)

@@ -1,22 +1,24 @@
-"""A host whose clock jumps by an hour, there and back, beside one whose clock is right."""
+"""A host whose clock jumps, there and back; on SQLite the clock of the queue jumps with it."""
 
 import os
 import time
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
-from unittest import mock
+from unittest import mock, skipIf
 
 from django.db import connection
+from django.utils import timezone
 
 from django_toosimple_q.models import TaskExec
 from django_toosimple_q.store import workers
 from tests.acceptance.processes import ProcessTests
-from tests.app.tasks import echo, sleep
+from tests.app.tasks import NO_CATCH_UP, echo, sleep
 from tests.faults.shifted import CLOCK
 from tests.support import wait_for
 
 HOUR = 3600
+YEAR = 365 * 24 * HOUR
 TIMEOUT_SECONDS = 2
 # On SQLite the clock of the host is the database's: a schedule follows it.
 HAS_OWN_CLOCK = connection.vendor != "sqlite"
@@ -58,8 +60,39 @@ class ClockTests(ProcessTests):
             self.assertNotIn(" died; ", worker.log())
         if HAS_OWN_CLOCK:
             self.check_occurrences()
-            self.assertIn("clock of this host is off by 3600", jumping.log())
+            self.assertIn("clock of this host differs by 3600", jumping.log())
             self.assertNotIn("clock of this host", steady.log())
+
+    @skipIf(HAS_OWN_CLOCK, "only on SQLite does the host's clock count")
+    def test_a_year_ahead_for_a_while_stops_no_schedule_afterwards_and_deletes_nothing(self):
+        now = timezone.now()
+        self.enterContext(mock.patch.dict(os.environ, {NO_CATCH_UP: "1"}))
+        ended = TaskExec.objects.create(task_name="t", state="SUCCEEDED", finished=now)
+        worker = self.worker(f"--timeout={TIMEOUT_SECONDS}", module="tests.faults.shifted")
+        wait_for(lambda: len(self.occurrences()) > 1)
+
+        self.set_clock(YEAR)
+        wait_for(lambda: self.occurrences()[-1] > now + timedelta(seconds=YEAR / 2))
+        wait_for(lambda: "pruning would delete" in worker.log())
+        self.set_clock(0)
+
+        back = timezone.now()
+        wait_for(lambda: self.occurrences()[-1] < back + timedelta(seconds=YEAR / 2))
+        wait_for(lambda: len(self.occurrences(after=back)) > 2)
+        occurrences = self.occurrences()
+        self.assertEqual(len(set(occurrences)), len(occurrences))
+        self.assertTrue(TaskExec.objects.filter(pk=ended.pk).exists())
+        log = worker.log()
+        self.assertIn(f"clock jumped by {YEAR} s", log)
+        self.assertIn(f"clock jumped by -{YEAR} s", log)
+        self.assertEqual(log.count("had run until a moment that lies ahead"), 1, log)
+
+    def occurrences(self, after=None):
+        rows = TaskExec.objects.filter(task_name="app.second").order_by("pk")
+        found = [row.kwargs["at"] for row in rows]
+        return [
+            one for one in found if after is None or after < one < after + timedelta(seconds=HOUR)
+        ]
 
     def check_occurrences(self):
         rows = TaskExec.objects.filter(task_name="app.second").order_by("pk")

@@ -46,4 +46,4 @@ class CutOffTests(ProcessTests):
 
         self.assertEqual(worker.wait(), 77, worker.log())
         self.assertNotIn("Traceback", worker.log())
-        self.assertEqual(self.wait_for_state(row, "INTERRUPTED").replaced_by.state, "SLEEPING")
+        self.assertEqual(self.wait_for_state(row, "INTERRUPTED").replaced_by.state, "QUEUED")

@@ -1,12 +1,13 @@
 """A thousand small histories with faults of the database in them, and what holds after each.
 
-TOOSIMPLEQ_FAULT_SEEDS says how many (60); TOOSIMPLEQ_FAULT_SEED runs one alone.
+TOOSIMPLEQ_FAULT_SEEDS says how many (30); TOOSIMPLEQ_FAULT_SEED runs one alone.
 """
 
 import logging
 import os
 from collections import Counter
 
+import pytest
 from django.db import connection
 from django.test import TransactionTestCase
 
@@ -19,7 +20,7 @@ from tests.faults.world import World
 
 States = TaskExec.States
 ALONE = os.environ.get("TOOSIMPLEQ_FAULT_SEED")
-COUNT = int(os.environ.get("TOOSIMPLEQ_FAULT_SEEDS") or 60)
+COUNT = int(os.environ.get("TOOSIMPLEQ_FAULT_SEEDS") or 30)
 SEEDS = [int(ALONE)] if ALONE else range(COUNT)
 
 
@@ -38,6 +39,8 @@ class FaultTests(TransactionTestCase):
         logger.setLevel(logging.CRITICAL + 1)
         self.enterContext(opened_with(HASTE[connection.vendor]))
 
+    # A second a seed on an idle machine; what a loaded one takes is no fault of the queue.
+    @pytest.mark.timeout(600 + 10 * COUNT)
     def test_whatever_the_database_does_the_invariants_hold(self):
         happened = Counter()
         for seed in SEEDS:
@@ -51,7 +54,7 @@ class FaultTests(TransactionTestCase):
                 states = TaskExec.objects.values_list("state", flat=True)
                 happened += world.happened + Counter(states)
         if not ALONE:
-            for what in ("killed with rows in hand", "settled", "requeued", States.INTERRUPTED):
+            for what in ("killed with rows in hand", "recovered", "requeued", States.INTERRUPTED):
                 self.assertGreater(happened[what], COUNT // 10, happened)
 
     def empty(self):

@@ -45,7 +45,7 @@ class LostAnswerTests(TransactionTestCase):
         self.run_until_idle()
         self.assertEqual((states(), self.runs), (["SUCCEEDED"] * 3, [0, 1, 2]))
 
-    def test_that_a_claim_is_handed_back_is_told(self):
+    def test_that_a_claim_is_released_is_reported(self):
         make_task().queue()
         self.faults.commits = [(LOST_AFTER, 0)]
         self.member.step()
@@ -55,7 +55,7 @@ class LostAnswerTests(TransactionTestCase):
             self.member.beat()
 
         [line] = logs.output
-        self.assertIn("claimed without an answer, tasks wait again: label=w count=1", line)
+        self.assertIn("a claim was committed but its reply was lost: label=w count=1", line)
 
     def test_an_outcome_whose_commit_was_not_answered_is_stored_once(self):
         make_task(func=lambda: 1 / 0, retries=1, retry_delay=3600).queue()
@@ -68,7 +68,7 @@ class LostAnswerTests(TransactionTestCase):
         self.assertNotIn("dropped", " ".join(logs.output))
         self.assertEqual(self.faults.commits, [])
         self.assertEqual(states(), ["FAILED", "SLEEPING"])
-        self.assertFalse(self.member.worker.hands.busy)
+        self.assertFalse(self.member.worker.in_flight.busy)
 
     def test_an_atomic_task_whose_commit_was_not_answered_took_effect_once(self):
         for away in (0, 1, 5):
@@ -82,7 +82,7 @@ class LostAnswerTests(TransactionTestCase):
                 self.run_until_idle()
 
                 self.assertEqual((Effect.objects.count(), states()), (1, ["SUCCEEDED"]))
-                self.assertFalse(self.member.worker.hands.busy)
+                self.assertFalse(self.member.worker.in_flight.busy)
 
     def write_and_lose(self, away):
         def write_and_lose():
@@ -91,23 +91,23 @@ class LostAnswerTests(TransactionTestCase):
 
         return write_and_lose
 
-    def test_a_row_whose_task_nobody_could_be_asked_about_stays_in_hand(self):
+    def test_a_row_whose_task_nobody_could_be_asked_about_stays_in_flight(self):
         WorkerStatus.objects.create(label="other", host="elsewhere", tasks=[FOREIGN])
         TaskExec.objects.create(task_name=FOREIGN)
-        look = self.member.worker.runner.known_elsewhere
+        look = self.member.worker.runner.left_to_others
 
-        def ask_in_vain(claimed):
+        def ask_in_vain(claimed, outcome):
             self.faults.away = 1
-            return look(claimed)
+            return look(claimed, outcome)
 
-        self.member.worker.runner.known_elsewhere = ask_in_vain
+        self.member.worker.runner.left_to_others = ask_in_vain
         self.member.step()
-        self.member.worker.runner.known_elsewhere = look
+        self.member.worker.runner.left_to_others = look
 
         self.run_until_idle()
 
         self.assertEqual(states(), ["QUEUED"])
-        self.assertFalse(self.member.worker.hands.busy)
+        self.assertFalse(self.member.worker.in_flight.busy)
 
     def test_one_that_leaves_waits_for_the_database_with_an_outcome_in_hand(self):
         make_task().queue()
@@ -116,21 +116,22 @@ class LostAnswerTests(TransactionTestCase):
 
         self.faults.away = 2
         with mock.patch.object(self.member.worker.wakeup, "wait") as wait:
-            self.member.worker.empty_hands()
+            self.member.worker.empty()
 
         wait.assert_called()
         self.assertEqual(states(), ["SUCCEEDED"])
 
     def test_a_worker_that_lost_the_database_while_it_entered_enters_again(self):
-        self.member.worker.fenced = True
-        measure, self.member.worker.measure_clock = self.member.worker.measure_clock, self.lose
+        self.member.worker.liveness.fenced = True
+        synchronize = self.member.worker.clock.synchronize
+        self.member.worker.clock.synchronize = self.lose
 
         self.member.step()
-        self.member.worker.measure_clock = measure
+        self.member.worker.clock.synchronize = synchronize
         self.member.step()
 
         self.assertEqual(self.me.state, "ONLINE")
-        self.assertFalse(self.member.worker.fenced)
+        self.assertFalse(self.member.worker.liveness.fenced)
 
     def lose(self):
         self.faults.away = 1

@@ -8,8 +8,8 @@ import pytest
 from django.db import OperationalError, connection
 from django.test import TransactionTestCase
 
-from django_toosimple_q.store.step import is_refusal
-from django_toosimple_q.worker.trouble import TOLD_EVERY_SECONDS
+from django_toosimple_q.store.transaction import is_refusal
+from django_toosimple_q.worker import outage
 from tests.faults.sessions import opened_with
 from tests.faults.world import Member
 from tests.support import isolate_registries, make_task, states, wait_for
@@ -49,17 +49,22 @@ class RefusalTests(TransactionTestCase):
         self.assertEqual((states(), self.runs), (["SUCCEEDED"] * 2, [1, 2]))
         [told] = [record for record in logs.records if record.levelno >= logging.WARNING]
         self.assertEqual(told.levelno, logging.ERROR)
-        self.assertIn("takes no writes, outcomes wait", told.getMessage())
+        self.assertIn("refuses all writes, outcomes wait", told.getMessage())
 
-    def test_it_is_told_again_after_a_minute(self):
+    def test_it_is_reported_again_after_a_minute(self):
         make_task().queue()
+        reported = []
 
-        with opened_with(READ_ONLY[connection.vendor]), self.assertLogs("toosimpleq") as logs:
-            for _ in range(3):
-                self.member.step()
-                self.member.worker.trouble.told_refusal -= TOLD_EVERY_SECONDS
+        with opened_with(READ_ONLY[connection.vendor]), mock.patch.object(outage, "time") as clock:
+            for seconds in (1, 30, 60, 61, 90, 130):
+                clock.monotonic.return_value = float(seconds)
+                with self.assertLogs("toosimpleq", "DEBUG") as logs:
+                    logging.getLogger("toosimpleq").debug("step")
+                    self.member.step()
+                if any("refuses all writes" in line for line in logs.output):
+                    reported.append(seconds)
 
-        self.assertEqual(sum("takes no writes" in line for line in logs.output), 3)
+        self.assertEqual(reported, [1, 61, 130])
 
     def test_an_atomic_task_is_not_failed_by_it(self):
         make_task(func=lambda: self.runs.append(1), atomic=True).queue()

@@ -80,7 +80,7 @@ class CrashTests(PrivateServerTests):
 
         self.server.crash()
         wait_for(lambda: "ended plain" in self.lines())
-        time.sleep(1)
+        wait_for(lambda: "database lost" in worker.log())
         self.server.start()
         connection.close()
 
@@ -158,8 +158,9 @@ class ReadOnlyTests(PrivateServerTests):
         waiting = self.queue_all_the_same()
 
         wait_for(lambda: "ended running" in self.lines())
-        wait_for(lambda: "takes no writes" in worker.log())
-        time.sleep(2)
+        wait_for(lambda: "refuses all writes" in worker.log())
+        refused = self.rolled_back()
+        wait_for(lambda: self.rolled_back() >= refused + 3)
         states = TaskExec.objects.order_by("pk").values_list("state", flat=True)
         self.assertEqual(list(states), ["PROCESSING", "PROCESSING", "QUEUED"])
         self.make_read_only("off")
@@ -173,6 +174,14 @@ class ReadOnlyTests(PrivateServerTests):
         log = worker.log()
         self.assertEqual(log.count("ERROR"), 1, log)
         self.assertNotIn("Traceback", log)
+
+    def rolled_back(self):
+        """Return how many transactions have failed, as far as the server has counted."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT xact_rollback FROM pg_stat_database WHERE datname = %s", [DATABASE]
+            )
+            return cursor.fetchone()[0]
 
     def make_read_only(self, how):
         """Set what every session gets, and end those that have got it."""

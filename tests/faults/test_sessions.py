@@ -62,7 +62,7 @@ class EndedSessionTests(ProcessTests):
         self.assertNotIn("Traceback", worker.log())
 
     @pytest.mark.skipif(connection.vendor != "postgresql", reason="LISTEN is PostgreSQL's")
-    def test_a_session_that_listened_is_opened_again_and_told_of_once(self):
+    def test_a_session_that_listened_is_opened_again_and_reported_once(self):
         worker = self.worker("--no_schedules", "--tick=30")
         self.wait_for_state(ledger.queue(self.ledger, "before"), "SUCCEEDED")
 

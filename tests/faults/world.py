@@ -13,8 +13,8 @@ from django_toosimple_q.execution import current_task_exec
 from django_toosimple_q.models import TaskExec, WorkerStatus
 from django_toosimple_q.registry import schedules_registry
 from django_toosimple_q.store import schedule_execs, task_execs
-from django_toosimple_q.store.step import is_lost
-from django_toosimple_q.worker.deadline import Slot
+from django_toosimple_q.store.transaction import is_lost
+from django_toosimple_q.worker.execution.deadline import Slot
 from django_toosimple_q.worker.options import WorkerOptions
 from django_toosimple_q.worker.worker import Worker
 from tests.app.models import Effect
@@ -53,9 +53,9 @@ class Member:
         except (DatabaseError, InterfaceError) as error:
             if not is_lost(error):
                 raise
-            self.worker.trouble.lost(error)
+            self.worker.outage.lost(error, self.worker.registration.label)
             return True
-        self.worker.trouble.back()
+        self.worker.outage.back(self.worker.registration.label)
         return worked
 
     def beat(self) -> None:
@@ -63,9 +63,9 @@ class Member:
         if not self.entered:
             return
         try:
-            self.worker.beat()
-            self.worker.look_around()
-            self.worker.relieve()
+            self.worker.liveness.beat()
+            self.worker.upkeep.on_beat()
+            self.worker.upkeep.on_busy_tick()
         except (DatabaseError, InterfaceError):
             connection.close()
 
@@ -159,7 +159,7 @@ class World:
     def _drained(self) -> bool:
         self.steps += 1
         for place, member in enumerate(self.members):
-            if member.worker.stop.requested:
+            if member.worker.shutdown.requested:
                 self.members[place] = self._new_member()
                 continue
             while member.step():
@@ -249,23 +249,25 @@ class World:
     def _kill(self) -> Member:
         """Let a worker vanish with all it has in hand."""
         victim = self.random.choice(self.members)
-        self.happened["killed with rows in hand"] += victim.worker.hands.busy
+        self.happened["killed with rows in hand"] += victim.worker.in_flight.busy
         self._vanish(victim)
         self.members[self.members.index(victim)] = self._new_member()
         return victim
 
     def _kill_in_sight(self) -> None:
-        """Let a worker vanish whose supervisor sees it, and settles what it held."""
+        """Let a worker vanish whose supervisor sees it, and recovers its rows."""
         victim = self._kill()
-        hands = victim.worker.hands
-        ended = [claimed.pk for claimed, _ in hands.finished]
+        in_flight = victim.worker.in_flight
+        ended = [claimed.pk for claimed, _ in in_flight.finished]
         if victim.entered:
             try:
-                task_execs.settle(hands.claimant, [], ended, "exit code -9", timezone.now())
+                task_execs.recover(
+                    in_flight.registration.claimant, [], ended, "exit code -9", timezone.now()
+                )
             except LOST:
                 connection.close()
             else:
-                self.happened["settled"] += bool(ended)
+                self.happened["recovered"] += bool(ended)
 
     def _pause(self) -> None:
         """Let a worker stand still so long that it counts as dead."""
@@ -282,13 +284,13 @@ class World:
         if member.paused:
             member.paused = False
             with self.faults.waiting():
-                rows = WorkerStatus.objects.filter(incarnation=member.worker.me.incarnation)
-                rows.update(pid=member.worker.me.pid)
+                me = member.worker.registration.row
+                WorkerStatus.objects.filter(incarnation=me.incarnation).update(pid=me.pid)
 
     def _vanish(self, member: Member) -> None:
         with self.faults.waiting():
-            rows = WorkerStatus.objects.filter(incarnation=member.worker.me.incarnation)
-            rows.update(pid=NOBODY)
+            me = member.worker.registration.row
+            WorkerStatus.objects.filter(incarnation=me.incarnation).update(pid=NOBODY)
 
     def _awake(self) -> Member:
         return self.random.choice([member for member in self.members if not member.paused])

@@ -5,11 +5,12 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection
 from django.test import TransactionTestCase
 
+from django_toosimple_q.databases.sqlite import SQLite
 from django_toosimple_q.execution import Outcome
-from django_toosimple_q.models import WorkerStatus
+from django_toosimple_q.models import TaskExec, WorkerStatus
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store import task_execs, workers
-from django_toosimple_q.store.dialect.sqlite import SQLite
+from django_toosimple_q.worker.execution.executor import failure
 from tests.app.models import Effect
 from tests.faults.sessions import other_session
 from tests.faults.wrapper import LOST_AFTER, LOST_BEFORE, Faults, cut
@@ -33,7 +34,12 @@ class AtomicTests(TransactionTestCase):
             act()
             return Outcome(state, NOW, NOW, **more)
 
-        return task_execs.run_atomically(run, self.claimed, self.me.worker_id, lambda: NOW)
+        return task_execs.run_atomically(
+            run, self.claimed, self.me.worker_id, lambda: NOW, self.failed
+        )
+
+    def failed(self, error):
+        return failure(tasks_registry["t"], self.claimed, error)
 
     def test_effects_and_outcome_are_committed_together(self):
         _, written = self.run_call(lambda: None)
@@ -85,9 +91,9 @@ class AtomicTests(TransactionTestCase):
         busy = mock.Mock(side_effect=[OperationalError("database is locked")] * 2 + [None])
 
         @contextmanager
-        def transaction(dialect, connection):
+        def transaction(database, connection):
             busy()
-            with begin(dialect, connection):
+            with begin(database, connection):
                 yield
 
         with mock.patch.object(SQLite, "transaction", transaction):
@@ -124,6 +130,18 @@ class AtomicTests(TransactionTestCase):
         self.assertEqual((outcome.state, written, Effect.objects.count()), ("FAILED", False, 0))
         self.assertIn("could not be committed: IntegrityError", outcome.error)
 
+    @pytest.mark.skipif("connection.vendor == 'mysql'", reason="InnoDB defers no constraint")
+    def test_a_deferred_constraint_fails_the_task_by_the_commit_and_keeps_its_output(self):
+        def point_nowhere():
+            TaskExec.objects.create(task_name="lost", replaced_by_id=10**9)
+
+        outcome, written = self.run_call(point_nowhere, stdout="printed", stderr="warned")
+
+        self.assertEqual((outcome.state, written, Effect.objects.count()), ("FAILED", False, 0))
+        self.assertIn("could not be committed: IntegrityError", outcome.error)
+        self.assertEqual((outcome.stdout, outcome.stderr), ("printed", "warned"))
+        self.assertEqual(outcome.started, NOW)
+
     def test_a_commit_that_was_lost_on_its_way_replaces_the_call(self):
         outcome, written = self.run_and_lose(LOST_BEFORE)
 
@@ -153,6 +171,8 @@ class AtomicTests(TransactionTestCase):
                     cursor.execute("BEGIN IMMEDIATE")
             return Outcome("SUCCEEDED", NOW, NOW)
 
-        _, written = task_execs.run_atomically(run, self.claimed, self.me.worker_id, lambda: NOW)
+        _, written = task_execs.run_atomically(
+            run, self.claimed, self.me.worker_id, lambda: NOW, self.failed
+        )
 
         self.assertTrue(written)

@@ -1,14 +1,28 @@
 from datetime import timedelta
+from unittest import mock
 
+from django.db import connection
+from django.db.models import QuerySet
 from django.test import TestCase, override_settings
 from django.utils import timezone
 
+from django_toosimple_q import Cancellation
 from django_toosimple_q.execution import Outcome
-from django_toosimple_q.models import TaskExec, WorkerStatus
+from django_toosimple_q.models import TaskExec
 from django_toosimple_q.retry import NextAttempt
 from django_toosimple_q.store import task_execs
-from django_toosimple_q.worker.hands import Hands
-from tests.support import NOW, claim, isolate_registries, make_task, make_worker, reload
+from django_toosimple_q.wakeups.hints import CANCELLED, announcer
+from django_toosimple_q.worker.in_flight import InFlight
+from tests.support import (
+    NOW,
+    claim,
+    hints,
+    isolate_registries,
+    make_task,
+    make_worker,
+    registration_of,
+    reload,
+)
 
 
 class ReadsElsewhere:
@@ -25,7 +39,7 @@ class CancelTests(TestCase):
     def test_a_waiting_call_never_runs(self):
         task = make_task(unique=True)
         for row in (task.queue(1), task.queue(2, due=timezone.now() + timedelta(hours=1))):
-            self.assertTrue(row.cancel("cancelled by ann"))
+            self.assertIs(row.cancel("cancelled by ann"), Cancellation.CANCELLED)
 
             self.assertEqual((row.state, row.error), ("INTERRUPTED", "cancelled by ann"))
             self.assertIsNone(reload(row).unique_key)
@@ -36,8 +50,10 @@ class CancelTests(TestCase):
         row = make_task().queue()
         claim(make_worker())
 
-        self.assertTrue(row.cancel())
+        asked = row.cancel()
 
+        self.assertIs(asked, Cancellation.ASKED)
+        self.assertTrue(asked)
         self.assertEqual(row.state, "PROCESSING")
         self.assertEqual(task_execs.cancelled([row.pk]), [row.pk])
 
@@ -72,28 +88,82 @@ class CancelTests(TestCase):
                 claimed = claim(me)
                 row.cancel()
 
-                task_execs.hand_back(claimed, me.worker_id, NOW)
+                task_execs.release(claimed, me.worker_id, NOW)
 
                 after = reload(row)
                 self.assertEqual((after.state, after.replaced_by), ("INTERRUPTED", None))
         self.assertEqual(claim(me), [])
 
     def test_a_worker_lets_go_of_one_that_it_has_in_hand(self):
-        hands = Hands(WorkerStatus.objects.get(pk=make_worker().worker_id))
+        in_flight = InFlight(registration_of(make_worker()))
         kept, cancelled = make_task().queue_many([1, 2])
-        hands.turn_over(task_execs.look(NOW).places, 5, NOW, [])
+        in_flight.finish_and_claim(task_execs.backlog(NOW).buckets, 5, NOW, [])
         cancelled.cancel()
 
-        hands.heed_cancels(NOW)
+        in_flight.apply_cancellations(NOW)
 
-        self.assertEqual([row.pk for row in hands.ready], [kept.pk])
+        self.assertEqual([row.pk for row in in_flight.ready], [kept.pk])
         self.assertEqual(reload(cancelled).state, "INTERRUPTED")
+
+    def test_one_that_runs_hears_of_it_and_knows_that_nothing_follows(self):
+        in_flight = InFlight(registration_of(make_worker()))
+        row = make_task().queue()
+        in_flight.finish_and_claim(task_execs.backlog(NOW).buckets, 5, NOW, [])
+        running = in_flight.take()
+        row.cancel()
+
+        in_flight.apply_cancellations(NOW)
+
+        self.assertTrue(running.interrupted)
+        self.assertTrue(running.cancelled)
 
     def test_one_that_has_ended_is_left(self):
         row = TaskExec.objects.create(task_name="t", state="SUCCEEDED")
 
-        self.assertFalse(row.cancel())
+        late = row.cancel()
+
+        self.assertIs(late, Cancellation.TOO_LATE)
+        self.assertFalse(late)
         self.assertEqual(row.state, "SUCCEEDED")
+
+    def test_one_that_is_deleted_has_ended(self):
+        self.assertIs(
+            task_execs.cancel(12345, "no", NOW),
+            Cancellation.TOO_LATE,
+        )
+
+    def test_one_that_is_released_in_between_is_cancelled_all_the_same(self):
+        me = make_worker()
+        row = make_task().queue()
+        claimed = claim(me)
+        update = QuerySet.update
+
+        def released_first(rows, **values):
+            if "cancelled" in values and claimed:
+                task_execs.release([claimed.pop()], me.worker_id, NOW)
+            return update(rows, **values)
+
+        with mock.patch.object(QuerySet, "update", released_first):
+            found = row.cancel()
+
+        self.assertIs(found, Cancellation.CANCELLED)
+        self.assertEqual(reload(row).state, "INTERRUPTED")
+
+    def test_the_workers_are_told_of_a_claimed_one_only(self):
+        waits, runs = make_task().queue_many([1, 2])
+        TaskExec.objects.filter(pk=runs.pk).update(state="PROCESSING")
+        channels = {"postgresql": [CANCELLED]}.get(connection.vendor, [])
+
+        with hints() as sent:
+            waits.cancel()
+        self.assertNotIn(CANCELLED, sent)
+        with (
+            mock.patch.object(announcer, "send") as send,
+            self.captureOnCommitCallbacks(execute=True),
+        ):
+            runs.cancel()
+
+        self.assertEqual([call.args[2] for call in send.mock_calls], channels)
 
     def test_what_became_of_it_is_read_where_it_was_written(self):
         row = make_task().queue()

@@ -77,7 +77,9 @@ class ClaimTests(TestCase):
         self.waiting("a", queue="Mail", due=ago(hours=1))
         self.waiting("b", queue="mail")
 
-        self.assertEqual([place.queue for place in task_execs.look(NOW).places], ["Mail", "mail"])
+        self.assertEqual(
+            [bucket.queue for bucket in task_execs.backlog(NOW).buckets], ["Mail", "mail"]
+        )
         self.assertEqual(names(claim(self.me, queues=["mail"])), ["b"])
         self.assertEqual(names(claim(self.me, queues=["Mail"])), ["a"])
 
@@ -85,9 +87,9 @@ class ClaimTests(TestCase):
         TaskExec.objects.bulk_create([TaskExec(task_name="a", due=NOW)])
         self.waiting("b", queue="z")
 
-        places = task_execs.look(NOW).places
+        buckets = task_execs.backlog(NOW).buckets
 
-        self.assertEqual([place.queue for place in places], ["", "z"])
+        self.assertEqual([bucket.queue for bucket in buckets], ["", "z"])
         self.assertEqual(names(claim(self.me, queues=[""])), ["a"])
 
     def test_skipped_names_are_left(self):
@@ -96,17 +98,12 @@ class ClaimTests(TestCase):
 
         self.assertEqual(names(claim(self.me, skipped_names=["a"])), ["b"])
 
-    def test_held_tasks_are_claimed_one_by_one(self):
-        make_task("held", on_interruption="hold").queue_many([(1,), (2,)])
-
-        self.assertEqual([len(claim(self.me)) for _ in range(3)], [1, 1, 0])
-
-    def test_a_row_marked_alone_is_claimed_by_itself(self):
+    def test_an_exclusive_row_is_claimed_by_itself(self):
         self.waiting("a")
         self.waiting("b")
-        self.waiting("c", alone=True)
+        self.waiting("c", exclusive=True)
         self.waiting("d")
-        self.waiting("e", alone=True)
+        self.waiting("e", exclusive=True)
 
         claims = [names(claim(self.me)) for _ in range(5)]
 
@@ -150,17 +147,17 @@ class LookTests(TestCase):
             )
         TaskExec.objects.create(task_name="t", queue="done", state="SUCCEEDED")
 
-        waiting = task_execs.look(NOW)
+        waiting = task_execs.backlog(NOW)
 
-        self.assertEqual([place.queue for place in waiting.places], ["a", "b", "c"])
+        self.assertEqual([bucket.queue for bucket in waiting.buckets], ["a", "b", "c"])
         self.assertEqual(waiting.next_due, NOW + timedelta(minutes=10))
 
     def test_an_empty_table_has_neither(self):
-        self.assertEqual(task_execs.look(NOW), ([], None, None))
+        self.assertEqual(task_execs.backlog(NOW), ([], None, None))
 
     def test_it_is_one_statement_when_nothing_waits(self):
         with self.assertNumQueries(1):
-            task_execs.look(NOW)
+            task_execs.backlog(NOW)
 
 
 class WakeTests(TestCase):

@@ -26,7 +26,7 @@ class EnqueueTests(TestCase):
         self.assertEqual((row.args, row.kwargs), ([1], {"b": 2}))
         self.assertEqual((row.retries, row.retry_delay, row.state), (2, 60, "QUEUED"))
         self.assertEqual((row.stdout, row.stderr, row.error, row.result), ("", "", None, None))
-        self.assertEqual((row.attempt, row.root_id, row.deaths), (1, None, 0))
+        self.assertEqual((row.attempt, row.root_id, row.crash_count), (1, None, 0))
 
     def test_the_returned_row_equals_the_stored_one(self):
         row = make_task().queue(1, b=2)

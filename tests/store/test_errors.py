@@ -4,7 +4,7 @@ from unittest import TestCase
 
 from django.db import DataError, InterfaceError, OperationalError, ProgrammingError
 
-from django_toosimple_q.store.dialect.mysql import MySQL
+from django_toosimple_q.databases.mysql import MySQL
 
 
 class MySQLTests(TestCase):

@@ -3,14 +3,16 @@ from unittest import mock, skipUnless
 
 from django.db import DataError, connection
 from django.test import TestCase, TransactionTestCase
+from django.test.utils import CaptureQueriesContext
 
+from django_toosimple_q.databases import database_of
 from django_toosimple_q.execution import Outcome
 from django_toosimple_q.models import TaskExec
+from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.retry import NextAttempt
 from django_toosimple_q.store import task_execs, workers
-from django_toosimple_q.store.dialect import dialect_of
-from django_toosimple_q.store.task_execs import Place
-from django_toosimple_q.worker.executor import store_result
+from django_toosimple_q.store.task_execs import Bucket
+from django_toosimple_q.worker.execution.executor import store_result
 from tests.support import (
     NOW,
     ago,
@@ -19,6 +21,7 @@ from tests.support import (
     make_task,
     make_worker,
     reload,
+    states,
 )
 
 
@@ -43,7 +46,10 @@ class FinishTests(TestCase):
             (
                 claimed,
                 Outcome(
-                    "SUCCEEDED", ago(seconds=2), ago(seconds=1), sealed, preview, None, "o", "e"
+                    "SUCCEEDED",
+                    *(ago(seconds=2), ago(seconds=1), sealed, preview),
+                    stdout="o",
+                    stderr="e",
                 ),
             )
         )
@@ -60,10 +66,13 @@ class FinishTests(TestCase):
     def test_a_batch_is_written_by_one_statement(self):
         claimed = self.claimed(20)
 
-        with self.assertNumQueries(2 if connection.vendor == "mysql" else 1):
+        with CaptureQueriesContext(connection) as queries:
             kept = self.finish(*((one, Outcome("SUCCEEDED", NOW, NOW)) for one in claimed))
 
         self.assertEqual(len(kept), 20)
+        # In the transaction of a test there is a savepoint around them.
+        statements = [one["sql"] for one in queries if "SAVEPOINT" not in one["sql"]]
+        self.assertEqual(len(statements), 2 if connection.vendor == "mysql" else 1)
 
     def test_a_task_that_was_rescued_is_refused(self):
         [claimed] = self.claimed()
@@ -111,6 +120,44 @@ class FinishTests(TestCase):
         self.assertEqual((second.attempt, second.root_id, second.args), (2, first.pk, [0]))
         self.assertEqual(raw_args(first), raw_args(second))
 
+    def test_a_delay_of_less_than_a_second_is_slept_as_well(self):
+        for seconds in (0.5, 1):
+            with self.subTest(seconds=seconds):
+                [claimed] = self.claimed()
+
+                self.finish(
+                    (claimed, Outcome("FAILED", NOW, NOW, next_attempt=NextAttempt(seconds, 1, 0)))
+                )
+
+                new = reload(claimed).replaced_by
+                self.assertEqual(
+                    (new.state, (new.due - NOW).total_seconds()), ("SLEEPING", seconds)
+                )
+
+    def test_a_replacement_is_the_same_call(self):
+        task = make_task(
+            "whole",
+            queue="mail",
+            priority=7,
+            timeout=9,
+            expires=timedelta(days=1),
+            max_running=2,
+            on_interruption="hold",
+            unique=True,
+        )
+        task.queue(1, a=2)
+        [claimed] = claim(self.me, queues=["mail"])
+
+        self.finish((claimed, Outcome("FAILED", NOW, NOW, next_attempt=NextAttempt(0, 1, 0))))
+
+        old = reload(claimed)
+        same = ("task_name", "args", "kwargs", "queue", "priority", "timeout", "expires")
+        same += ("concurrency_key", "hold", "exclusive", "unique_hash")
+        for name in same:
+            self.assertEqual(getattr(old.replaced_by, name), getattr(old, name), name)
+        self.assertEqual((old.queue, old.timeout, old.hold), ("mail", 9, True))
+        self.assertIsNotNone(old.expires)
+
     def test_a_third_attempt_keeps_the_root(self):
         [claimed] = self.claimed()
         failed = Outcome("FAILED", NOW, NOW, next_attempt=NextAttempt(0, 1, 20))
@@ -128,7 +175,7 @@ class FinishTests(TestCase):
         self.finish((claimed, Outcome("INTERRUPTED", NOW, NOW, error="SIGTERM", replaced=True)))
 
         second = reload(claimed).replaced_by
-        self.assertEqual((second.state, second.due, second.retries), ("SLEEPING", NOW, 2))
+        self.assertEqual((second.state, second.due, second.retries), ("QUEUED", NOW, 2))
 
     def test_the_retry_of_a_unique_call_merges_into_the_one_that_waits(self):
         task = make_task("u", lambda n: None, unique=True, retries=5)
@@ -140,6 +187,52 @@ class FinishTests(TestCase):
 
         self.assertEqual(reload(claimed).replaced_by_id, waiting.pk)
         self.assertEqual((reload(waiting).state, reload(waiting).retries), ("QUEUED", 4))
+
+    def test_a_call_that_comes_while_a_retry_waits_leaves_it_what_it_has_left(self):
+        for retries in (5, -1):
+            with self.subTest(retries=retries):
+                TaskExec.objects.all().delete()
+                tasks_registry.clear()
+                task = make_task("u", lambda n: None, unique=True, retries=retries)
+                task.queue(1)
+                self.fail_once(retries=2)
+
+                again = task.queue(1)
+
+                self.assertEqual((again.attempt, again.retries, again.state), (2, 2, "QUEUED"))
+
+    def test_one_that_is_queued_all_the_time_gives_up_in_the_end(self):
+        task = make_task("u", lambda n: None, unique=True, retries=3)
+        task.queue(1)
+
+        for left in (2, 1, 0, None):
+            self.fail_once(retries=left)
+            if left is not None:
+                task.queue(1)
+
+        self.assertEqual(states(), ["FAILED"] * 4)
+
+    def test_a_retry_that_meets_a_retry_leaves_it_the_larger_number(self):
+        task = make_task("u", lambda n: None, unique=True, retries=5)
+        task.queue(1)
+        self.fail_once(retries=1)
+        claimed = claim(self.me, now=NOW + timedelta(hours=1))
+        self.assertEqual(claimed, [])
+        TaskExec.objects.filter(state="SLEEPING").update(state="QUEUED")
+        [second] = claim(self.me)
+        waiting = task.queue(1)
+        TaskExec.objects.filter(pk=waiting.pk).update(attempt=4, retries=0)
+        again = NextAttempt(delay_seconds=1, retries=3, retry_delay=1)
+
+        self.finish((second, Outcome("FAILED", NOW, NOW, next_attempt=again)))
+
+        self.assertEqual(reload(waiting).retries, 3)
+
+    def fail_once(self, retries):
+        """Let the next run fail, and leave its retry so many retries; None is no retry."""
+        [claimed] = claim(self.me)
+        again = None if retries is None else NextAttempt(60, retries, 60)
+        self.finish((claimed, Outcome("FAILED", NOW, NOW, next_attempt=again)))
 
     def test_of_two_numbers_of_retries_without_end_is_the_larger(self):
         task = make_task("u", lambda n: None, unique=True, retries=5)
@@ -168,15 +261,15 @@ class FinishTests(TestCase):
 
     def test_one_outcome_that_the_database_refuses_leaves_its_neighbours(self):
         claimed = self.claimed(3)
-        dialect = type(dialect_of(connection))
-        update_rows = dialect.update_rows
+        database = type(database_of(connection))
+        update_rows = database.update_rows
 
         def refuse(self, connection, columns, rows, worker_id):
             if any("poison" in str(row) for row in rows):
                 raise DataError("refused \u20ac\x00")
             return update_rows(self, connection, columns, rows, worker_id)
 
-        with mock.patch.object(dialect, "update_rows", refuse):
+        with mock.patch.object(database, "update_rows", refuse):
             kept = self.finish(
                 *(
                     (one, Outcome("SUCCEEDED", NOW, NOW, stdout="poison" * (one is claimed[1])))
@@ -189,6 +282,23 @@ class FinishTests(TestCase):
             [reload(one).state for one in claimed], ["SUCCEEDED", "FAILED", "SUCCEEDED"]
         )
         self.assertIn("the database refused", reload(claimed[1]).error)
+
+    @skipUnless(
+        connection.vendor == "sqlite", "its driver encodes texts, and refuses before it asks"
+    )
+    def test_an_outcome_that_the_driver_refuses_leaves_its_neighbours_when_more_is_claimed(self):
+        claimed = self.claimed(3)
+        waiting = self.task.queue()
+        outcomes = [Outcome("SUCCEEDED", NOW, NOW, stdout=text) for text in ("a", "\ud800", "c")]
+
+        kept, more = task_execs.finish_and_claim(
+            list(zip(claimed, outcomes, strict=True)), self.me, [Bucket("default")], 1, NOW
+        )
+
+        self.assertEqual((len(kept), [one.pk for one in more]), (3, [waiting.pk]))
+        self.assertEqual(
+            [reload(one).state for one in claimed], ["SUCCEEDED", "FAILED", "SUCCEEDED"]
+        )
 
     @skipUnless(connection.vendor == "mysql", "a packet is MariaDB's and MySQL's")
     def test_results_that_are_too_large_together_are_written(self):
@@ -259,7 +369,7 @@ class ThreeByteTests(TransactionTestCase):
         self.assertIn("1366", reload(claimed[0]).error)
 
 
-class TurnOverTests(TestCase):
+class FinishAndClaimTests(TestCase):
     def setUp(self):
         isolate_registries(self)
         self.me = make_worker()
@@ -269,8 +379,8 @@ class TurnOverTests(TestCase):
         task.queue_many([(1,), (2,), (3,)])
         first = claim(self.me, limit=1)
 
-        kept, claimed = task_execs.turn_over(
-            [(first[0], Outcome("SUCCEEDED", NOW, NOW))], self.me, [Place("default")], 10, NOW
+        kept, claimed = task_execs.finish_and_claim(
+            [(first[0], Outcome("SUCCEEDED", NOW, NOW))], self.me, [Bucket("default")], 10, NOW
         )
 
         self.assertEqual(kept, {first[0].pk})
@@ -278,7 +388,7 @@ class TurnOverTests(TestCase):
         self.assertEqual(reload(first[0]).state, "SUCCEEDED")
 
 
-class HandBackTests(TestCase):
+class ReleaseTests(TestCase):
     def setUp(self):
         isolate_registries(self)
         self.me = make_worker()
@@ -287,7 +397,7 @@ class HandBackTests(TestCase):
         make_task().queue_many([(1,), (2,)])
         claimed = claim(self.me)
 
-        task_execs.hand_back(claimed, self.me.worker_id, NOW)
+        task_execs.release(claimed, self.me.worker_id, NOW)
 
         for one in claimed:
             row = reload(one)
@@ -298,7 +408,7 @@ class HandBackTests(TestCase):
         rows = [plain.queue(), unique.queue()]
         claimed = [*claim(self.me), *claim(self.me)]
 
-        task_execs.hand_back(claimed, self.me.worker_id, NOW, pause_seconds=60)
+        task_execs.release(claimed, self.me.worker_id, NOW, pause_seconds=60)
 
         for row in (reload(rows[0]), reload(rows[1]).replaced_by):
             state = (row.state, row.due, row.worker_id)
@@ -308,7 +418,7 @@ class HandBackTests(TestCase):
         make_task().queue()
         claimed = claim(self.me)
 
-        self.assertEqual(task_execs.hand_back(claimed, self.me.worker_id + 1, NOW), set())
+        self.assertEqual(task_execs.release(claimed, self.me.worker_id + 1, NOW), set())
         self.assertEqual(reload(claimed[0]).state, "PROCESSING")
 
     def test_a_unique_row_merges_into_one_that_waits(self):
@@ -317,9 +427,11 @@ class HandBackTests(TestCase):
         claimed = claim(self.me)
         waiting = task.queue()
 
-        task_execs.hand_back(claimed, self.me.worker_id, NOW)
+        task_execs.release(claimed, self.me.worker_id, NOW)
 
-        self.assertEqual(reload(claimed[0]).replaced_by_id, waiting.pk)
+        old = reload(claimed[0])
+        self.assertEqual((old.state, old.replaced_by_id), ("INTERRUPTED", waiting.pk))
+        self.assertEqual(old.error, "released before it started")
 
 
 def raw_args(row):

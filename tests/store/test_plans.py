@@ -9,14 +9,17 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import TestCase
 
+from django_toosimple_q.databases.base import TABLE
 from django_toosimple_q.execution import Outcome
-from django_toosimple_q.models import TaskExec, WorkerStatus
-from django_toosimple_q.store import queues, task_execs, workers
-from django_toosimple_q.store.dialect.base import TABLE
+from django_toosimple_q.models import ScheduleExec, TaskExec, WorkerStatus
+from django_toosimple_q.store import lists, queues, task_execs, workers
+from django_toosimple_q.store.schedule_runs import last_runs
 from tests.admin.pages import list_url
 from tests.support import NOW, ago, claim, isolate_registries, make_task, make_worker
 
 DOUBLINGS = 13
+BATCHES = 64
+SECOND = timedelta(seconds=1)
 COPIED = [field.column for field in TaskExec._meta.concrete_fields if not field.primary_key]
 
 
@@ -34,14 +37,27 @@ class PlanTests(TestCase):
         with connection.cursor() as cursor:
             for _ in range(DOUBLINGS):
                 cursor.execute(f"INSERT INTO {TABLE} ({columns}) SELECT {columns} FROM {TABLE}")
+        # A batch ends at one moment, and not all of them do.
+        newest = rows.latest("pk").pk
+        for number in range(BATCHES):
+            some = rows.filter(pk__gt=newest * number // BATCHES)
+            some.filter(state="SUCCEEDED").update(finished=ago(days=1) + number * SECOND)
+            some.filter(state="SLEEPING").update(due=NOW + timedelta(days=9) + number * SECOND)
 
     def setUp(self):
         isolate_registries(self)
         self.task = make_task()
         self.me = make_worker()
-        if connection.vendor != "mysql":  # which would commit, and counts by itself
-            with connection.cursor() as cursor:
-                cursor.execute("ANALYZE")
+        if connection.vendor == "mysql":
+            # It would commit here. What it counts by itself, it counts some seconds later.
+            other = connection.copy()
+            with other.cursor() as cursor:
+                cursor.execute(f"ANALYZE TABLE {TABLE}")
+                self.assertEqual(cursor.fetchall()[-1][-1], "OK")
+            other.close()
+            return
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
 
     @contextmanager
     def assert_short(self, *, sorted_by_index=False, most=3_000):
@@ -59,6 +75,8 @@ class PlanTests(TestCase):
         plans = {sql: self.plan(sql, params) for sql, params in statements if self.planned(sql)}
         self.assertTrue(plans)
         for sql, plan in plans.items():
+            if connection.vendor == "sqlite" and re.search(NEWEST_IDS, sql):
+                continue  # its plans do not tell a walk by id, which ends at the limit, from a scan
             self.assertNotRegex(plan, WHOLE_TABLE[connection.vendor], sql)
             if sorted_by_index and "priority DESC" in sql:
                 self.assertRegex(plan, FROM_THE_INDEX[connection.vendor], sql)
@@ -91,7 +109,7 @@ class PlanTests(TestCase):
 
     def test_looking(self):
         with self.assert_short():
-            task_execs.look(NOW)
+            task_execs.backlog(NOW)
 
     def test_claiming(self):
         with self.assert_short(sorted_by_index=True):
@@ -101,7 +119,7 @@ class PlanTests(TestCase):
         with self.assert_short(sorted_by_index=True):
             claim(self.me, limit=50, skipped_names=["other"])
 
-    def test_claiming_from_a_lane(self):
+    def test_claiming_from_a_concurrency_key(self):
         make_task("few", max_running=3).queue_many(range(9))
 
         with self.assert_short(sorted_by_index=True):
@@ -120,7 +138,7 @@ class PlanTests(TestCase):
         with self.assert_short():
             self.assertEqual(len(task_execs.finish(done[:1], self.me.worker_id, NOW)), 1)
             self.assertEqual(len(task_execs.finish(done[1:], self.me.worker_id, NOW)), 49)
-            task_execs.hand_back(back, self.me.worker_id, NOW)
+            task_execs.release(back, self.me.worker_id, NOW)
 
     def test_rescuing(self):
         claim(self.me, limit=20)
@@ -138,7 +156,7 @@ class PlanTests(TestCase):
 
     def test_reviving(self):
         with self.assert_short():
-            task_execs.revive(["t"])
+            task_execs.requeue_known(["t"], "v")
 
     def test_counting_what_expired(self):
         with self.assert_short():
@@ -157,18 +175,50 @@ class PlanTests(TestCase):
         with self.assert_short():
             task_execs.cancel(row.pk, "no", NOW)
 
+    def test_the_last_runs_of_a_schedule(self):
+        first = list(TaskExec.objects.order_by("pk")[:20])
+        TaskExec.objects.filter(pk__in=[one.pk for one in first[:10]]).update(replaced_by=first[10])
+        TaskExec.objects.filter(pk=first[11].pk).update(root=first[0], attempt=2)
+        row = ScheduleExec(name="s", recent=" ".join(str(one.pk) for one in first))
+
+        with self.assert_short():
+            runs = last_runs(row)
+
+        self.assertEqual([run.first.pk for run in runs], [one.pk for one in first[:10]])
+        self.assertEqual(runs[0].last.pk, first[11].pk)
+
     @mock.patch.object(queues, "WAITING_COUNTED", 500)
     def test_counting_what_waits(self):
         with self.assert_short(most=25_000):  # counted to a bound
             self.assertEqual(queues.waiting("default"), 500)
             queues.running("default")
 
+    @mock.patch.object(lists, "SEARCHED", 400)
+    @mock.patch.object(lists, "WAITING_LISTED", 400)
     def test_the_admin_s_list(self):
         self.client.force_login(User.objects.create_superuser("admin"))
+        row = TaskExec.objects.order_by("pk").first()
+        found = [
+            *({"group": group} for group in ("", *lists.PARTS)),
+            *({"group": group, "q": "no such text"} for group in ("", *lists.PARTS)),
+            *({"group": group, "task_name": "rare"} for group in ("", "done", "pending", "future")),
+            *({"error_type": "rare"}, {"worker__id__exact": 10**6}, {"attempts": "all"}),
+            *({"within": "30d"}, {"group": "done", "within": "24h"}, {"until": NOW.isoformat()}),
+            *({"q": f"#{row.pk}"}, {"q": "#1"}, {"state__exact": "QUEUED"}),
+            {"group": "pending", "queue": "default", "q": "no such text"},
+        ]
 
-        with self.assert_short(most=25_000):  # counted to a bound
-            for query in ({"state__exact": "QUEUED"}, {"group": "active"}):
+        for query in found:
+            with self.subTest(query), self.assert_short(most=12_000):
                 self.assertEqual(self.client.get(list_url(TaskExec), query).status_code, 200)
+
+    def test_rescheduling(self):
+        row = TaskExec.objects.filter(state="SLEEPING").first()
+
+        with self.assert_short():
+            self.assertTrue(task_execs.run_now(row.pk, NOW))
+            change = task_execs.Change(priority=5, queue="q", due=NOW + timedelta(days=1))
+            self.assertTrue(task_execs.reschedule(row.pk, change, NOW))
 
 
 def rows_read():
@@ -185,9 +235,11 @@ WHOLE_TABLE = {
     "sqlite": rf"SCAN ({TABLE}|t|e|p)( |$)(?!USING)",
     "mysql": rf"table=({TABLE}|t|e|p) .*type=ALL",
 }
+NEWEST_IDS = rf'FROM "{TABLE}" ORDER BY 1 DESC LIMIT 1 OFFSET \d+$'
 # Nothing sorts the rows that wait before some of them are taken.
 FROM_THE_INDEX = {
     "postgresql": r"LockRows .*\n.*-> +Index Scan using toosimpleq_claim",
-    "sqlite": r"INDEX toosimpleq_claim \(queue=\? AND lane=\?\)(?!\n.*B-TREE FOR ORDER BY)",
+    "sqlite": r"INDEX toosimpleq_claim \(queue=\? AND concurrency_key=\?\)"
+    r"(?!\n.*B-TREE FOR ORDER BY)",
     "mysql": r"key=toosimpleq_claim (?!.*filesort)",
 }

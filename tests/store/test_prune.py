@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from django_toosimple_q.models import ScheduleExec, TaskExec, WorkerStatus
 from django_toosimple_q.store import task_execs
-from django_toosimple_q.store.task_execs.prune import EARLIER_BATCH
+from django_toosimple_q.store.prune import EARLIER_BATCH
 from tests.support import NOW, ago, make_worker
 
 

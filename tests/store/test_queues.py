@@ -7,11 +7,13 @@ from django.test import TestCase
 from django_toosimple_q import queues
 from django_toosimple_q.exceptions import InvalidDefinition
 from django_toosimple_q.models import QueueStatus
+from django_toosimple_q.overview import now
+from django_toosimple_q.store import overview, task_execs
 from django_toosimple_q.store import queues as store
-from django_toosimple_q.store import task_execs
-from django_toosimple_q.store.task_execs import Place
+from django_toosimple_q.store.task_execs import Bucket
 from django_toosimple_q.testing import run_queued
-from tests.support import NOW, claim, isolate_registries, make_task, make_worker, reload
+from django_toosimple_q.wakeups import WORK
+from tests.support import NOW, claim, hints, isolate_registries, make_task, make_worker, reload
 
 
 class QueuesTestCase(TestCase):
@@ -28,7 +30,7 @@ class PauseTests(QueuesTestCase):
         self.assertTrue(queues.pause("mail"))
         run_queued()
 
-        self.assertEqual(task_execs.look(NOW).places, [])
+        self.assertEqual(task_execs.backlog(NOW).buckets, [])
         self.assertEqual((reload(held).state, reload(done).state), ("QUEUED", "SUCCEEDED"))
 
     def test_a_queue_whose_name_differs_in_case_is_not_paused(self):
@@ -39,7 +41,7 @@ class PauseTests(QueuesTestCase):
 
         queues.pause("mail")
 
-        self.assertEqual(task_execs.look(NOW).places, [Place("Mail")])
+        self.assertEqual(task_execs.backlog(NOW).buckets, [Bucket("Mail")])
 
     def test_it_goes_on_where_it_was(self):
         row = self.mail.queue()
@@ -51,15 +53,15 @@ class PauseTests(QueuesTestCase):
 
         self.assertEqual(reload(row).state, "SUCCEEDED")
 
-    def test_that_it_goes_on_is_told_to_the_workers(self):
+    def test_resuming_it_wakes_the_workers(self):
         queues.pause("mail")
 
-        with mock.patch("django_toosimple_q.store.task_execs.enqueue.announce") as announce:
+        with hints() as sent:
             queues.resume("mail")
 
-        announce.assert_called_once()
+        self.assertEqual(sent, [WORK])
 
-    def test_all_lanes_of_the_queue_are_paused(self):
+    def test_limited_calls_of_the_queue_are_paused_too(self):
         make_task("few", queue="mail", max_running=3).queue()
         queues.pause("mail")
 
@@ -69,11 +71,11 @@ class PauseTests(QueuesTestCase):
         self.mail.queue(due=NOW)
         queues.pause("mail")
         task_execs.wake(NOW)
-        self.assertEqual(task_execs.look(NOW).places, [])
+        self.assertEqual(task_execs.backlog(NOW).buckets, [])
 
         queues.resume("mail")
 
-        self.assertEqual(task_execs.look(NOW).places, [Place("mail")])
+        self.assertEqual(task_execs.backlog(NOW).buckets, [Bucket("mail")])
 
     def test_twice_is_as_good_as_once(self):
         self.assertTrue(queues.pause("mail"))
@@ -96,7 +98,7 @@ class PauseTests(QueuesTestCase):
         run_queued()
         run_queued()
 
-        self.assertEqual([row.name for row in store.every()], ["default", "mail"])
+        self.assertEqual([row.name for row in store.known()], ["default", "mail"])
         self.assertEqual(list(queues.paused()), ["mail"])
 
 
@@ -114,27 +116,27 @@ class CommandTests(QueuesTestCase):
 
         self.assertRegex(
             self.call(),
-            r"default  1 waiting, 0 running, active\n"
-            r"mail     2 waiting, 1 running, paused since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n",
+            r"default  1 waiting, oldest [\d.]+ s, 0 running, no worker\n"
+            r"mail     2 waiting, oldest [\d.]+ s, 1 running, paused since \d{4}-\d\d-\d\d \d\d:",
         )
 
     def test_it_counts_no_further_than_a_bound(self):
         self.work.queue_many([1, 2, 3])
 
-        with self.settings():
-            before, store.WAITING_COUNTED = store.WAITING_COUNTED, 2
-            try:
-                self.assertIn("2+ waiting", self.call())
-            finally:
-                store.WAITING_COUNTED = before
+        with (
+            mock.patch.object(store, "WAITING_COUNTED", 2),
+            mock.patch.object(overview, "WAITING_COUNTED", 2),
+            mock.patch.object(now, "WAITING_COUNTED", 2),
+        ):
+            self.assertIn("2+ waiting", self.call())
 
     def test_it_pauses_and_resumes(self):
         self.assertEqual(
             self.call("pause", "mail", "default"), "mail is paused.\ndefault is paused.\n"
         )
-        self.assertEqual(self.call("pause", "mail"), "mail was paused already.\n")
+        self.assertEqual(self.call("pause", "mail"), "mail was already paused.\n")
         self.assertEqual(sorted(queues.paused()), ["default", "mail"])
-        self.assertEqual(self.call("resume", "mail"), "mail goes on.\n")
+        self.assertEqual(self.call("resume", "mail"), "mail is no longer paused.\n")
         self.assertEqual(self.call("resume", "mail"), "mail was not paused.\n")
 
     def test_a_queue_that_does_not_exist_is_refused_before_any_is_paused(self):
@@ -149,5 +151,5 @@ class CommandTests(QueuesTestCase):
         self.assertEqual(self.call("pause", "attic"), "attic is paused.\n")
 
     def test_it_needs_a_name(self):
-        with self.assertRaisesRegex(CommandError, "pause what"):
+        with self.assertRaisesRegex(CommandError, "pause needs the name of a queue"):
             call_command("queues", "pause")

@@ -9,7 +9,18 @@ from django_toosimple_q.models import TaskExec, WorkerStatus
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.retry import NextAttempt
 from django_toosimple_q.store import task_execs, workers
-from tests.support import NOW, ago, claim, isolate_registries, make_task, make_worker, reload
+from django_toosimple_q.store.rescue import UNKNOWN
+from tests.support import (
+    NOW,
+    ago,
+    claim,
+    claimed,
+    isolate_registries,
+    make_task,
+    make_worker,
+    reload,
+    states,
+)
 
 
 def row_of(claimant):
@@ -33,10 +44,12 @@ class RescueTests(TestCase):
         [rescue] = task_execs.rescue(NOW)
 
         old, new = reload(claimed), reload(rescue.replaced_by)
-        self.assertEqual((old.state, old.finished, old.deaths), ("INTERRUPTED", NOW, 1))
+        self.assertEqual((old.state, old.finished, old.crash_count), ("INTERRUPTED", NOW, 1))
         self.assertEqual((old.error, old.replaced_by_id), ("its worker died", new.pk))
-        self.assertEqual((new.state, new.due, new.args), ("SLEEPING", NOW, [1]))
-        self.assertEqual((new.retries, new.retry_delay, new.deaths, new.alone), (3, 5, 1, True))
+        self.assertEqual((new.state, new.due, new.args), ("QUEUED", NOW, [1]))
+        self.assertEqual(
+            (new.retries, new.retry_delay, new.crash_count, new.exclusive), (3, 5, 1, True)
+        )
         self.assertEqual((new.attempt, new.root_id), (2, old.pk))
 
     def test_rows_of_the_living_are_left(self):
@@ -74,7 +87,7 @@ class RescueTests(TestCase):
         self.assertEqual((row.state, row.replaced_by_id), ("INTERRUPTED", None))
         self.assertIn("held for a person", row.error)
 
-    def test_so_does_one_whose_task_the_rescuer_does_not_know(self):
+    def test_a_held_call_whose_task_the_rescuer_does_not_know_waits_for_a_person(self):
         make_task(on_interruption="hold").queue()
         [claimed] = claim(self.dead)
         self.die()
@@ -86,7 +99,7 @@ class RescueTests(TestCase):
         self.assertEqual((rescue.state, rescue.replaced_by), ("INTERRUPTED", None))
         self.assertIn("held for a person", reload(claimed).error)
 
-    def test_so_does_a_later_attempt_of_it(self):
+    def test_a_later_attempt_of_a_held_call_is_held_too(self):
         make_task(on_interruption="hold", retries=1).queue()
         [claimed] = claim(self.dead)
         failed = Outcome("FAILED", NOW, NOW, next_attempt=NextAttempt(0, 0, 0))
@@ -111,7 +124,7 @@ class RescueTests(TestCase):
 
     def test_a_held_task_whose_worker_died_three_times_is_failed_as_well(self):
         row = make_task(on_interruption="hold").queue()
-        TaskExec.objects.filter(pk=row.pk).update(deaths=2)
+        TaskExec.objects.filter(pk=row.pk).update(crash_count=2)
         claim(self.dead)
         self.die()
 
@@ -130,7 +143,7 @@ class RescueTests(TestCase):
         task_execs.rescue(NOW)
 
         self.assertEqual(reload(claimed).replaced_by_id, waiting.pk)
-        self.assertEqual(reload(waiting).deaths, 1)
+        self.assertEqual(reload(waiting).crash_count, 1)
 
     def test_a_row_whose_worker_has_no_row_is_found(self):
         make_task().queue()
@@ -183,22 +196,58 @@ class BeatTests(TestCase):
         self.assertFalse(workers.beat(make_worker("c").worker_id, "other"))
 
 
-class ReviveTests(TestCase):
+class RequeueKnownTests(TestCase):
     def test_rows_whose_task_is_known_again_are_queued(self):
         unknown = TaskExec.objects.create(task_name="t", state="INVALID")
+        told = TaskExec.objects.create(
+            task_name="t", state="INVALID", error="no worker knows …", error_type=UNKNOWN
+        )
         unreadable = TaskExec.objects.create(task_name="t", state="INVALID", error="args: …")
         other = TaskExec.objects.create(task_name="u", state="INVALID")
 
-        self.assertEqual(task_execs.revive(["t"]), 1)
+        self.assertEqual(task_execs.requeue_known(["t"], "v"), 2)
 
-        found = [reload(row).state for row in (unknown, unreadable, other)]
-        self.assertEqual(found, ["QUEUED", "INVALID", "INVALID"])
+        found = [reload(row).state for row in (unknown, told, unreadable, other)]
+        self.assertEqual(found, ["QUEUED", "QUEUED", "INVALID", "INVALID"])
+        self.assertEqual((reload(told).error, reload(told).error_type), (None, ""))
+
+    def test_what_has_started_or_ended_is_not_queued_again(self):
+        """A worker of 1.x makes all rows of an unknown task INVALID, and changes nothing else."""
+        ends = [
+            {"started": NOW, "worker_id": 7},
+            {"started": NOW, "finished": NOW},
+            {"finished": NOW},
+        ]
+        rows = [TaskExec.objects.create(task_name="t", state="INVALID", **end) for end in ends]
+
+        self.assertEqual(task_execs.requeue_known(["t"], "v"), 0)
+
+        self.assertEqual(states(), ["INVALID"] * len(rows))
+
+    def test_what_was_not_due_sleeps_again(self):
+        due = timezone.now() + timedelta(days=1)
+        TaskExec.objects.create(task_name="t", state="INVALID", due=due)
+
+        self.assertEqual(task_execs.requeue_known(["t"], "v"), 1)
+
+        self.assertEqual(states(), ["SLEEPING"])
 
 
 class KnowsTests(SimpleTestCase):
     def knows(self, **fields):
-        worker = WorkerStatus(timeout=timedelta(hours=1), tasks=["t"], **fields)
-        return workers.knows([worker], "t", NOW)
+        worker = WorkerStatus(
+            timeout=timedelta(hours=1), tasks=["t"], **{"last_tick": NOW, **fields}
+        )
+        return workers.may_begin([worker], claimed("t"), ",1,3,", NOW)
+
+    def test_only_one_that_takes_the_queue_may_begin_a_call(self):
+        self.assertTrue(self.knows(included_queues=["default"]))
+        self.assertFalse(self.knows(included_queues=["other"]))
+        self.assertFalse(self.knows(excluded_queues=["default"]))
+
+    def test_only_one_whose_code_has_not_tried_may_begin_a_call(self):
+        self.assertTrue(self.knows(code_version="2"))
+        self.assertFalse(self.knows(code_version="3"))
 
     def test_only_a_worker_that_beats_knows_a_task(self):
         self.assertTrue(self.knows(last_tick=ago(minutes=59)))

@@ -7,6 +7,7 @@ from django_toosimple_q.decorators import schedule_task
 from django_toosimple_q.models import ScheduleExec, TaskExec
 from django_toosimple_q.registry import schedules_registry
 from django_toosimple_q.store import schedule_execs
+from django_toosimple_q.store.schedule_execs import DueSchedule
 from tests.support import NOW, ago, isolate_registries, make_task
 
 
@@ -21,6 +22,11 @@ class ScheduleStoreTests(TestCase):
 
     def sync(self, now=NOW):
         schedule_execs.sync(list(schedules_registry.values()), list(schedules_registry), now)
+
+    def advance(self, schedule, last_due, occurrences):
+        """Return the rows that were queued, or None when another worker was quicker."""
+        steps = [DueSchedule(schedule, last_due, occurrences)]
+        return schedule_execs.advance(steps, NOW).queued.get(schedule.name)
 
     def row(self, name="s"):
         return ScheduleExec.objects.get(name=name)
@@ -39,6 +45,15 @@ class ScheduleStoreTests(TestCase):
         self.sync()
 
         self.assertIsNone(self.row().last_due)
+
+    def test_one_that_is_run_by_hand_is_no_other_s_last_task(self):
+        for name in ("s", "other"):
+            self.schedule(name)
+        self.sync()
+
+        call = schedule_execs.force(schedules_registry["s"], NOW)
+
+        self.assertEqual((self.row("s").last_task, self.row("other").last_task), (call, None))
 
     def test_one_that_is_gone_from_the_code_is_invalid_until_it_returns(self):
         self.schedule()
@@ -66,7 +81,7 @@ class ScheduleStoreTests(TestCase):
         self.sync(ago(hours=2))
         occurrences = [ago(hours=1), NOW]
 
-        rows = schedule_execs.advance(schedule, ago(hours=2), occurrences, NOW)
+        rows = self.advance(schedule, ago(hours=2), occurrences)
 
         self.assertEqual([row.kwargs["at"] for row in rows], occurrences)
         self.assertEqual(
@@ -78,8 +93,8 @@ class ScheduleStoreTests(TestCase):
         schedule = self.schedule()
         self.sync(ago(hours=2))
 
-        first = schedule_execs.advance(schedule, ago(hours=2), [ago(hours=1)], NOW)
-        second = schedule_execs.advance(schedule, ago(hours=2), [ago(hours=1), NOW], NOW)
+        first = self.advance(schedule, ago(hours=2), [ago(hours=1)])
+        second = self.advance(schedule, ago(hours=2), [ago(hours=1), NOW])
 
         self.assertEqual((len(first), second), (1, None))
         self.assertEqual(TaskExec.objects.count(), 1)
@@ -88,8 +103,8 @@ class ScheduleStoreTests(TestCase):
         schedule = self.schedule(run_on_creation=True)
         self.sync()
 
-        self.assertEqual(len(schedule_execs.advance(schedule, None, [NOW], NOW)), 1)
-        self.assertIsNone(schedule_execs.advance(schedule, None, [NOW], NOW))
+        self.assertEqual(len(self.advance(schedule, None, [NOW])), 1)
+        self.assertIsNone(self.advance(schedule, None, [NOW]))
 
     def test_forcing_a_run_leaves_the_next_one_alone(self):
         schedule = self.schedule(cron="manual", datetime_kwarg="at")
@@ -112,7 +127,7 @@ class AdvanceTests(TransactionTestCase):
         schedule_execs.sync([schedule], ["s"], ago(hours=2))
 
         with self.assertRaises(ZeroDivisionError), connection.execute_wrapper(die_at_insert):
-            schedule_execs.advance(schedule, ago(hours=2), [ago(hours=1), NOW], NOW)
+            schedule_execs.advance([DueSchedule(schedule, ago(hours=2), [ago(hours=1), NOW])], NOW)
 
         self.assertEqual(ScheduleExec.objects.get().last_due, ago(hours=2))
         self.assertEqual(TaskExec.objects.count(), 0)

@@ -1,17 +1,20 @@
-"""The store reads and writes moments as Django does, in whatever zone the project keeps them."""
+"""The queue's columns hold instants, in whatever zone the project has its datetimes."""
 
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from unittest import mock
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.db import connection, connections
 from django.test import TestCase, override_settings
 from django.utils import timezone
 
+from django_toosimple_q.databases import database_of
 from django_toosimple_q.models import WorkerStatus
+from django_toosimple_q.moments import FIRST_YEAR, LAST_YEAR, aware, project_datetime
 from django_toosimple_q.store import task_execs, workers
-from django_toosimple_q.store.step import adapt
+from django_toosimple_q.store.transaction import adapt
 from tests.support import claim, isolate_registries, make_task, make_worker, reload, states
 
 
@@ -24,7 +27,7 @@ class ZoneTests(TestCase):
         self.me = make_worker(now=self.now - timedelta(days=1))
 
     def assert_near(self, moment, other):
-        self.assertLess(abs((moment - other).total_seconds()), 60)
+        self.assertLess(abs((aware(moment) - aware(other)).total_seconds()), 60)
 
     def test_the_database_s_clock_is_the_project_s(self):
         self.assert_near(workers.clock(), self.now)
@@ -34,25 +37,25 @@ class ZoneTests(TestCase):
 
         self.assert_near(WorkerStatus.objects.get().last_tick, self.now)
 
-    def test_a_moment_is_written_as_django_writes_it(self):
-        here = timezone.now()
-        moments = [here, here.replace(microsecond=0)]
-        if timezone.is_aware(here):
-            moments += [moment.astimezone(ZoneInfo("Asia/Kolkata")) for moment in moments]
+    def test_a_moment_is_written_in_utc_by_the_store_as_by_the_field(self):
+        moment = datetime(2026, 7, 1, 12, 0, 0, 5, tzinfo=UTC)
+        written = [moment, moment.astimezone(ZoneInfo("Asia/Kolkata")), project_datetime(moment)]
+        digits = moment if database_of(connection).stores_instants else "2026-07-01 12:00:00.000005"
 
-        for moment in moments:
-            with self.subTest(moment=moment):
-                written = connection.ops.adapt_datetimefield_value(moment)
-                self.assertEqual(adapt(connection, moment), written)
+        for one in written:
+            with self.subTest(moment=one):
+                field = WorkerStatus._meta.get_field("last_tick")
+                self.assertEqual(adapt(connection, one), digits)
+                self.assertEqual(field.get_db_prep_value(one, connection), digits)
 
     def test_what_is_due_in_an_hour_sleeps_until_then(self):
         row = make_task().queue(due=self.now + timedelta(hours=1))
 
-        next_due = task_execs.look(workers.clock()).next_due
+        next_due = task_execs.backlog(workers.clock()).next_due
         task_execs.wake(workers.clock())
 
         self.assert_near(next_due, self.now + timedelta(hours=1))
-        self.assertEqual((next_due, states()), (reload(row).due, ["SLEEPING"]))
+        self.assertEqual((next_due, states()), (aware(reload(row).due), ["SLEEPING"]))
 
     def test_a_claimed_row_tells_its_moments_as_they_are(self):
         row = make_task(expires=timedelta(hours=2)).queue(due=self.now - timedelta(minutes=5))
@@ -61,14 +64,29 @@ class ZoneTests(TestCase):
         [claimed] = claim(self.me, now=workers.clock())
 
         stored = reload(row)
-        self.assertEqual((claimed.due, claimed.created), (stored.due, stored.created))
-        self.assertEqual(claimed.expires, stored.expires)
+        moments = [aware(one) for one in (stored.due, stored.created, stored.expires)]
+        self.assertEqual([claimed.due, claimed.created, claimed.expires], moments)
         self.assert_near(stored.started, self.now)
+
+    def test_the_first_and_the_last_moment_that_are_taken_are_read_back_in_any_zone(self):
+        first, last = datetime(FIRST_YEAR, 1, 1), datetime(LAST_YEAR, 12, 31, 23, 59, 59)
+        given = [first, last]
+        if settings.USE_TZ:
+            given += [moment.replace(tzinfo=UTC) for moment in given]
+        for zone in ("America/New_York", "Europe/Zurich", "Pacific/Kiritimati"):
+            with timezone.override(zone):
+                for moment in given:
+                    row = make_task(expires=moment).queue(due=moment)
+                    stored = reload(row)
+                    with self.subTest(zone=zone, moment=moment):
+                        self.assertEqual((stored.due, stored.expires), (row.due, row.expires))
+                        task_execs.wake(workers.clock())
+                        self.assertIsNotNone(task_execs.backlog(workers.clock()))
 
 
 @override_settings(USE_TZ=False)
 class NaiveTests(ZoneTests):
-    """A project without time zones keeps local time."""
+    """A project without time zones has naive datetimes, in local time."""
 
 
 class DatabaseZoneTests(ZoneTests):

@@ -49,7 +49,7 @@ class CheckTests(TestCase):  # Django's own checks ask the database what it can
         self.assertEqual(len(messages), 2)
         self.assertIn("schedule 'too few': task 't' cannot be called", messages[0])
 
-    def test_a_cron_that_is_hardly_meant(self):
+    def test_a_cron_that_is_probably_a_mistake(self):
         schedule_task(cron="*/15 * * * * *", name="s")(make_task())
 
         self.assertIn("every second", self.found()["toosimpleq.W001"].msg)
@@ -59,6 +59,9 @@ class CheckTests(TestCase):  # Django's own checks ask the database what it can
             self.assertIn("'big'", self.found()["toosimpleq.E005"].msg)
         with override_settings(TOOSIMPLEQ_ACCEPT_UNSIGNED_UNTIL="tomorrow"):
             self.assertIn("'tomorrow'", self.found()["toosimpleq.E006"].msg)
+        for version in (3, "", "a,b", "a b", "x" * 33):
+            with override_settings(TOOSIMPLEQ_CODE_VERSION=version):
+                self.assertIn(repr(version), self.found()["toosimpleq.E010"].msg)
         for retention in ("30 days", {"DONE": None}, {"SUCCEEDED": 30}):
             with override_settings(TOOSIMPLEQ_RETENTION=retention):
                 self.assertIn(repr(retention), self.found()["toosimpleq.E008"].msg)

@@ -249,11 +249,11 @@ class RefusalTests(unittest.TestCase):
 
     def test_random_fields(self):
         for text in ("R * * * *", "0 r(0-5) * * *", "0 R/6 * * *"):
-            self.refused(text, "R is another number in every process", "name")
+            self.refused(text, "R is a different number in every process", "name")
 
     def test_hashed_fields_without_a_name(self):
         for text in ("H * * * *", "0 h/6 * * *"):
-            self.refused(text, "H has no name")
+            self.refused(text, "H needs a name")
 
     def test_day_fields_of_which_one_would_be_ignored(self):
         for text in ("0 0 15W * 3", "0 0 1 * 1#1", "0 0 1 * L5"):
@@ -275,7 +275,7 @@ class HashTests(unittest.TestCase):
 
 
 class SuspicionTests(unittest.TestCase):
-    def test_every_second_of_some_minutes_is_hardly_meant(self):
+    def test_every_second_of_some_minutes_is_probably_a_mistake(self):
         for text in ("*/15 * * * * *", "0 */5 * * * *", "0 0 1 1 * 0-59", "5 * * * * * 2030"):
             with self.subTest(text):
                 self.assertIn(repr(text), Cron.parse(text, PARIS).suspicious)

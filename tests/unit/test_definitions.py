@@ -15,8 +15,8 @@ from django_toosimple_q.exceptions import (
     InvalidDue,
     UnknownOption,
 )
+from django_toosimple_q.moments import resolve_due
 from django_toosimple_q.registry import schedules_registry, tasks_registry
-from django_toosimple_q.task import resolve_due
 from django_toosimple_q.testing import isolated_registries
 
 
@@ -79,7 +79,7 @@ class RegisterTaskTests(DefinitionTests):
                     self.subTest(option=option, value=value),
                     self.assertRaisesRegex(
                         InvalidDefinition,
-                        f"{option} cannot be .*Use a number of seconds above 0, 31536000 at most",
+                        f"{option} cannot be .*Use a number of seconds above 0, at most 31536000",
                     ),
                 ):
                     register_task(name="t", **{option: value})(lambda: None)
@@ -112,6 +112,52 @@ class RegisterTaskTests(DefinitionTests):
                 register_task(**{"name": "t", **options})(lambda: None)
         self.assertEqual(tasks_registry, {})
 
+    def test_a_wrong_value_is_named_as_it_was_given(self):
+        with self.assertRaisesRegex(
+            InvalidDefinition, "^task 't': queue cannot be 'a,b'. Use a name without a comma"
+        ):
+            register_task(name="t", queue="a,b")(lambda: None)
+
+    def test_exceptions_are_given_in_a_list_or_as_one_class(self):
+        register_task(name="t", retry_for=[ValueError], retry_not_for=KeyError)(lambda: None)
+
+        task = tasks_registry["t"]
+        self.assertEqual((task.retry_for, task.retry_not_for), ((ValueError,), (KeyError,)))
+        self.assertTrue(task.retries_after(ValueError()))
+        self.assertFalse(task.retries_after(OSError()))
+
+    def test_a_parameter_named_due_is_refused_with_the_cure(self):
+        for function in (lambda due: None, lambda a, *, due=None: None):
+            with self.assertRaisesRegex(
+                InvalidDefinition,
+                "'t' has a parameter named 'due'.*Give the parameter another name",
+            ):
+                register_task(name="t")(function)
+        self.assertEqual(tasks_registry, {})
+
+    def test_a_parameter_named_due_is_no_trouble_where_no_call_can_name_it(self):
+        for function in (lambda **kwargs: None, lambda *due: None, lambda due, /: None):
+            with isolated_registries():
+                register_task(name="t")(function)
+                self.assertIn("t", tasks_registry)
+
+    def test_what_has_no_readable_parameters_is_refused_with_the_cure(self):
+        with self.assertRaisesRegex(InvalidDefinition, "Wrap it in a function"):
+            register_task(name="t")(type)
+        with self.assertRaisesRegex(InvalidDefinition, "Wrap it in a function"):
+            register_task(name="t")(object)
+        self.assertEqual(tasks_registry, {})
+
+    def test_calls_that_are_no_list_of_calls_are_refused_with_the_cure(self):
+        task = register_task(name="t")(lambda a: None)
+
+        for calls in ({"a": 1}, "abc", b"abc", 5, None):
+            with (
+                self.subTest(calls=calls),
+                self.assertRaisesRegex(InvalidArguments, "one entry for each call. Put the calls"),
+            ):
+                task.queue_many(calls)
+
     def test_two_functions_under_one_name_are_refused_naming_both_places(self):
         def one():
             pass
@@ -121,7 +167,7 @@ class RegisterTaskTests(DefinitionTests):
 
         register_task(name="t")(one)
 
-        with self.assertRaisesRegex(DuplicateName, r"(?s)one:\d+ and again at .*other:\d+"):
+        with self.assertRaisesRegex(DuplicateName, r"(?s)one:\d+ and at .*other:\d+"):
             register_task(name="t")(other)
 
     def test_the_same_function_may_be_registered_again(self):
@@ -214,10 +260,24 @@ class ScheduleTaskTests(DefinitionTests):
                 schedule_task(cron=cron)(self.task)
 
     def test_other_values_that_cannot_be_right_are_refused(self):
-        wrong = [{"timezone": "Europe/Pariss"}, {"args": "John"}, {"kwargs": [1]}, {"name": ""}]
+        wrong = [
+            {"timezone": "Europe/Pariss"},
+            {"args": "John"},
+            {"kwargs": [1]},
+            {"name": ""},
+            {"queue": "a,b"},
+            {"catch_up": "yes"},
+            {"run_on_creation": 1},
+            {"datetime_kwarg": 5},
+        ]
         for options in wrong:
-            with self.subTest(options=options), self.assertRaises(InvalidDefinition):
+            [name] = options
+            with (
+                self.subTest(options=options),
+                self.assertRaisesRegex(InvalidDefinition, f"^schedule .*: {name} cannot be "),
+            ):
                 schedule_task(cron="@daily", **options)(self.task)
+        self.assertEqual(schedules_registry, {})
 
     def test_a_plain_function_is_refused_with_the_cure(self):
         with self.assertRaisesRegex(InvalidDefinition, "above @register_task"):

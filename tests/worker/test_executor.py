@@ -6,37 +6,18 @@ from datetime import timedelta
 
 from django.test import SimpleTestCase, override_settings
 
-from django_toosimple_q.exceptions import Cancel, Retry
-from django_toosimple_q.execution import Claimed
+from django_toosimple_q.exceptions import Cancel, Retry, TaskInterrupted
 from django_toosimple_q.payload import seal, unseal
 from django_toosimple_q.registry import tasks_registry
-from django_toosimple_q.worker import capture
-from django_toosimple_q.worker.deadline import MainThreadSlot
-from django_toosimple_q.worker.executor import execute
-from tests.support import NOW, ago, isolate_registries, make_task
+from django_toosimple_q.worker.execution import output
+from django_toosimple_q.worker.execution.deadline import MainThreadSlot
+from django_toosimple_q.worker.execution.executor import execute
+from tests.support import NOW, ago, claimed, isolate_registries, make_task
 
 
-def claimed(name="t", args=(), kwargs=None, **fields):
-    values = {
-        "pk": 1,
-        "task_name": name,
-        "args": seal(list(args), "args", name),
-        "kwargs": seal(kwargs or {}, "kwargs", name),
-        "queue": "default",
-        "priority": 0,
-        "retries": 0,
-        "retry_delay": 0,
-        "due": NOW,
-        "expires": None,
-        "attempt": 1,
-        "root_id": None,
-        "deaths": 0,
-        "unique_hash": "",
-        "alone": False,
-        "timeout": None,
-        **fields,
-    }
-    return Claimed(**values)
+class Unshown:
+    def __str__(self):
+        raise SystemExit
 
 
 class SlowToPack:
@@ -45,13 +26,17 @@ class SlowToPack:
         return SlowToPack, ()
 
 
+def cut_off():
+    raise TaskInterrupted.cut_off("KeyboardInterrupt: SIGTERM")
+
+
 class ExecutorTests(SimpleTestCase):
     def setUp(self):
         isolate_registries(self)
 
     def run_task(self, func, args=(), row=None, **options):
         make_task(func=func, **options)
-        with capture.installed():
+        with output.installed():
             return execute(row or claimed(args=args), lambda: NOW, MainThreadSlot())
 
     def test_what_the_task_returns_is_its_result(self):
@@ -108,6 +93,8 @@ class ExecutorTests(SimpleTestCase):
             KeyboardInterrupt(),
             GeneratorExit(),
             asyncio.CancelledError(),
+            # Replaced as one that the worker has cut off, it would run without end.
+            TaskInterrupted("KeyboardInterrupt"),
         ):
 
             def fail(error=error):
@@ -150,6 +137,9 @@ class ExecutorTests(SimpleTestCase):
         cases = [
             ({"retry_for": (ValueError,)}, False),
             ({"retry_for": (ArithmeticError,)}, True),
+            ({"retry_for": [ArithmeticError, ValueError]}, True),
+            ({"retry_for": ArithmeticError}, True),
+            ({"retry_not_for": [ZeroDivisionError]}, False),
             ({"retry_not_for": (ZeroDivisionError,)}, False),
             ({"retry_not_for": (ValueError,)}, True),
         ]
@@ -172,6 +162,31 @@ class ExecutorTests(SimpleTestCase):
         outcome = self.run_task(later, row=claimed(kwargs={"delay": 5, "count": False}))
         self.assertEqual(outcome.next_attempt, (5, 0, 0))
 
+    def test_a_retry_that_cannot_be_right_fails_the_task_that_asked_for_it(self):
+        def later(delay):
+            raise Retry("busy", delay=delay)
+
+        for delay in (1e12, float("inf"), "soon", -1):
+            with self.subTest(delay=delay):
+                tasks_registry.clear()
+                outcome = self.run_task(later, row=claimed(kwargs={"delay": delay}))
+                self.assertEqual((outcome.state, outcome.next_attempt), ("FAILED", None))
+                self.assertIn("InvalidRetry: delay of a Retry cannot be", outcome.error)
+
+    def test_nothing_follows_a_call_that_was_cancelled(self):
+        cases = [(Retry("later", delay=0), "INTERRUPTED"), (ValueError("no"), "FAILED")]
+        for error, state in cases:
+            with self.subTest(error=error):
+                tasks_registry.clear()
+                row = claimed(retries=3)
+
+                def fail(row=row, error=error):
+                    row.interrupted = row.cancelled = True
+                    raise error
+
+                outcome = self.run_task(fail, row=row)
+                self.assertEqual((outcome.state, outcome.next_attempt), (state, None))
+
     def test_a_task_may_give_up(self):
         def give_up():
             raise Cancel("the order is gone")
@@ -192,6 +207,14 @@ class ExecutorTests(SimpleTestCase):
                 outcome = self.run_task(lambda value=value: value, row=claimed(retries=3))
                 self.assertEqual((outcome.state, outcome.next_attempt), ("FAILED", None))
                 self.assertIn("cannot be stored", outcome.error)
+
+    def test_a_result_that_cannot_be_shown_is_stored_all_the_same(self):
+        for value in (2**20_000, Unshown()):
+            with self.subTest(type(value)):
+                tasks_registry.clear()
+                outcome = self.run_task(lambda value=value: value)
+                self.assertEqual(outcome.state, "SUCCEEDED", outcome.error)
+                self.assertIn("that cannot be shown: ", outcome.result_preview)
 
     @override_settings(TOOSIMPLEQ_RETRY_UNSTORABLE=True)
     def test_with_the_setting_for_it_a_result_that_cannot_be_stored_is_retried(self):
@@ -218,10 +241,18 @@ class ExecutorTests(SimpleTestCase):
 
         self.assertEqual((outcome.stdout, outcome.stderr), ("out\\x00\\ud800é\n", "err\n"))
 
-    def test_an_unknown_task_is_invalid_without_an_error(self):
-        outcome = execute(claimed("gone"), lambda: NOW, MainThreadSlot())
+    def test_an_unknown_task_is_invalid_unfinished_and_says_what_to_import(self):
+        texts = [
+            execute(claimed(name), lambda: NOW, MainThreadSlot())
+            for name in ("gone", "shop.tasks.pay", "shop.tasks.pay@default")
+        ]
 
-        self.assertEqual((outcome.state, outcome.error, outcome.finished), ("INVALID", None, None))
+        for outcome in texts:
+            self.assertEqual((outcome.state, outcome.finished), ("INVALID", None))
+            self.assertEqual(outcome.error_type, "django_toosimple_q.exceptions.UnknownTask")
+        self.assertIn("knows the task 'gone'. Import its module,", texts[0].error)
+        for outcome in texts[1:]:
+            self.assertIn("Import the module 'shop.tasks',", outcome.error)
 
     def test_a_forged_payload_is_invalid_and_never_opened(self):
         make_task()
@@ -230,6 +261,15 @@ class ExecutorTests(SimpleTestCase):
 
         self.assertEqual(outcome.state, "INVALID")
         self.assertIn("args: signature does not match", outcome.error)
+
+    def test_a_call_that_is_cut_off_is_replaced_or_held_and_says_why(self):
+        for options, replaced in (({}, True), ({"on_interruption": "hold"}, False)):
+            with self.subTest(options=options):
+                outcome = self.run_task(lambda: cut_off(), **options)
+
+                self.assertEqual((outcome.state, outcome.replaced), ("INTERRUPTED", replaced))
+                self.assertIn("KeyboardInterrupt: SIGTERM", outcome.error)
+                self.assertEqual("held for a person" in outcome.error, not replaced)
 
     def test_an_expired_call_is_not_run(self):
         ran = []
@@ -249,9 +289,9 @@ class ExecutorTests(SimpleTestCase):
             outcome = execute(claimed(timeout=0.05, retries=1), lambda: NOW, slot)
 
         self.assertEqual((outcome.state, outcome.next_attempt), ("FAILED", (0, 0, 0)))
-        self.assertIn("TaskTimeout: the task ran over its timeout of 0.05 s", outcome.error)
+        self.assertIn("TaskTimeout: the task exceeded its timeout of 0.05 s", outcome.error)
 
-    def test_so_is_one_whose_result_takes_too_long_to_pack(self):
+    def test_a_task_whose_result_takes_too_long_to_pack_is_stopped(self):
         make_task(func=SlowToPack)
         slot = MainThreadSlot()
         with slot.installed():

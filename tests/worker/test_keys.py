@@ -5,7 +5,7 @@ from django.test import SimpleTestCase, TestCase, override_settings
 from django.utils import timezone
 
 from django_toosimple_q.exceptions import InvalidArguments
-from django_toosimple_q.log import Burst
+from django_toosimple_q.log.write import Burst
 from django_toosimple_q.models import TaskExec
 from django_toosimple_q.store import task_execs
 from tests.support import isolate_registries, make_task, reload, states
@@ -35,7 +35,7 @@ class KeyRotationTests(TestCase):
         for row, line in zip(self.rows, logs.output, strict=True):
             self.assertIn(f"task={row.pk} ", line)
 
-    def test_of_many_rows_the_first_three_are_told_and_that_there_are_more(self):
+    def test_of_many_rows_the_first_three_are_reported_and_that_there_are_more(self):
         with override_settings(SECRET_KEY="old"):
             make_task().queue_many([(n,) for n in range(10)])
 

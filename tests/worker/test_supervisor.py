@@ -2,12 +2,15 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from unittest import TestCase
 
+from django.core.management import CommandError, call_command
+
 from django_toosimple_q.worker.options import WorkerOptions
-from django_toosimple_q.worker.reaping import exit_code
-from django_toosimple_q.worker.supervisor import Supervisor
+from django_toosimple_q.worker.processes.children import exit_code
+from django_toosimple_q.worker.processes.supervisor import Supervisor
 from tests.support import wait_for
 
 
@@ -26,10 +29,20 @@ class Crashing(Supervisor):
 
     def be_child(self, child):
         if self.at_a_task:
-            child.board.begin(1)
+            child.scoreboard.begin(1)
         if self.codes[len(self.starts) - 1] == 0:
-            child.board.leave()
+            child.scoreboard.mark_exited()
         return self.codes[len(self.starts) - 1]
+
+
+class ThreadTests(TestCase):
+    def test_in_a_thread_it_is_refused_with_the_cure(self):
+        with ThreadPoolExecutor(1, "mine") as pool:
+            error = pool.submit(call_command, "worker", "--processes=2").exception()
+
+        self.assertIsInstance(error, CommandError)
+        self.assertIn("--processes=2 was called in thread 'mine_0'", str(error))
+        self.assertIn("Call it in the main thread, or use --threads.", str(error))
 
 
 class RestartTests(TestCase):

@@ -24,13 +24,13 @@ class UnknownNameTests(TransactionTestCase):
                 self.member.beat()
         return logs.output
 
-    def test_one_that_nobody_knows_is_told_once_for_all_its_rows(self):
+    def test_one_that_nobody_knows_is_reported_once_for_all_its_rows(self):
         [line] = self.told()
 
         self.assertIn("no task is registered under the name 'newer'", line)
         self.assertEqual(states(), ["INVALID"] * 5)
 
-    def test_one_that_another_worker_knows_is_told_once_however_often_it_comes_by(self):
+    def test_one_that_another_worker_knows_is_reported_once_however_often_it_comes_by(self):
         make_worker("other", now=timezone.now(), tasks=["newer"])
 
         [line] = self.told()

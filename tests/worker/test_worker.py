@@ -11,7 +11,7 @@ from freezegun import freeze_time
 from django_toosimple_q.decorators import schedule_task
 from django_toosimple_q.models import ScheduleExec, TaskExec, WorkerStatus
 from django_toosimple_q.registry import schedules_registry, tasks_registry
-from django_toosimple_q.worker.identity import own_identity
+from django_toosimple_q.worker.registration import own_identity
 from django_toosimple_q.worker.scheduler import Scheduler
 from tests.support import isolate_registries, make_task, make_worker, reload, states
 
@@ -100,7 +100,7 @@ class InlineTests(TestCase):
             self.drain()
             self.assertEqual(states(), ["SUCCEEDED"])
 
-    def test_rows_from_before_a_limit_take_their_turn_in_its_lane(self):
+    def test_rows_from_before_a_limit_take_their_turn_under_its_key(self):
         make_task("few").queue_many([(1,), (2,), (3,)])
         make_task("few", rate_limit="1/h")
 
@@ -112,7 +112,7 @@ class InlineTests(TestCase):
         row = TaskExec.objects.create(task_name="later", args=["test"])
 
         self.drain()
-        self.assertEqual((reload(row).state, reload(row).error), ("INVALID", None))
+        self.assertEqual((reload(row).state, reload(row).finished), ("INVALID", None))
 
         make_task("later")
         self.drain()
@@ -273,7 +273,7 @@ class ScheduleTests(TestCase):
         self.assertEqual(ScheduleExec.objects.get().state, "INVALID")
         self.assertEqual(states(), [])
 
-    def test_that_a_schedule_is_gone_is_told_once(self):
+    def test_that_a_schedule_is_gone_is_reported_once(self):
         self.schedule()
         self.drain("2026-01-01 11:00")
         schedules_registry.clear()
@@ -296,6 +296,19 @@ class ScheduleTests(TestCase):
 
         self.assertEqual(queued, [0, 1, 1])
 
+    def test_a_schedule_s_row_that_somebody_changed_is_read_within_a_minute(self):
+        self.schedule()
+        now = datetime(2026, 1, 1, 13, tzinfo=UTC)
+        scheduler = Scheduler(schedules_registry.for_queue([], []))
+        scheduler.sync(now)
+        ScheduleExec.objects.update(last_due=now - timedelta(hours=2))
+
+        queued = [scheduler.run_once(now + timedelta(seconds=after)) for after in (59, 60, 61)]
+
+        self.assertEqual(queued, [0, 1, 0])
+        [row] = TaskExec.objects.all()
+        self.assertEqual(row.due, datetime(2026, 1, 1, 12, tzinfo=UTC))
+
     def test_a_schedule_renamed_by_case_only_runs_under_its_new_name(self):
         self.schedule("report")
         self.drain("2026-01-01 11:00")
@@ -316,7 +329,7 @@ class BadOptionTests(TestCase):
             "--tick=0": "--tick cannot be 0",
             "--tick=abc": "--tick.*: cannot be 'abc'. Use a number of seconds, such as 2.5",
             "--timeout=abc": "--timeout: cannot be 'abc'. Use a number of seconds",
-            "--timeout=1e12": r"--timeout cannot be 1e\+12. Use .* at least 1, 31536000 at most",
+            "--timeout=1e12": r"--timeout cannot be 1e\+12. Use .* at least 1, at most 31536000",
             "--grace=nan": "--grace cannot be nan",
             "--threads=x": "--threads: cannot be 'x'. Use a whole number, such as 4",
             "--max-memory=abc": "--max.memory.*: cannot be 'abc'. Use a number of megabytes",
@@ -327,6 +340,10 @@ class BadOptionTests(TestCase):
             "--max_tasks=0": "--max_tasks cannot be 0. Use 1 or more",
             "--max_memory=0": "--max_memory cannot be 0. Use 1 or more",
             "--max_memory=nan": "--max_memory cannot be nan. Use 1 or more",
+            "--queue=": "--queue: cannot be ''. Name a queue, or omit the option",
+            "--queue= , ,": "--queue: cannot be ' , ,'. Name a queue",
+            "--exclude_queue=": "--exclude.queue.*: cannot be ''. Name a queue",
+            "--queue=a\x00": "--queue cannot be .*NUL",
             "--label=": "--label has 0 characters",
             f"--label={'x' * 300}": "--label has 300 characters",
         }

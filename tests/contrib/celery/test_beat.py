@@ -132,7 +132,7 @@ class BeatTests(CeleryTests):
         self.assertEqual((last_row().args, last_row().queue), ([5], "night"))
         self.assertEqual(last_row().expires, NOW + timedelta(seconds=91))
 
-    def test_what_is_wrong_with_an_entry_is_told(self):
+    def test_what_is_wrong_with_an_entry_is_reported(self):
         self.assertIn("Did you mean 'shop.report'", self.problem(task="shop.reports", schedule=5))
         self.assertIn("no 'schedule'", self.problem())
         self.assertIn("no 'task'", self.problem(task="", schedule=5))
@@ -143,7 +143,7 @@ class BeatTests(CeleryTests):
         self.assertIn("Use a list or tuple", self.problem(schedule=5, args=5))
         self.assertIn("Use a dict", self.problem(schedule=5, kwargs=[5]))
 
-    def test_settings_of_another_shape_are_told_and_stop_nothing(self):
+    def test_settings_of_another_shape_are_reported_and_stop_nothing(self):
         beat.register({"bad": 5})
         self.assertIn("Use a dict", str(beat.problems["bad"]))
 

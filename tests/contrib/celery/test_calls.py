@@ -96,6 +96,18 @@ class CallTests(CeleryTests):
         self.assertIn("expired", last_row().error)
         self.assertEqual(result.state, "REVOKED")
 
+    def test_an_option_that_cannot_be_right_is_named_as_it_was_given(self):
+        for name, value in (
+            *(("queue", ""), ("queue", 5), ("priority", "high"), ("time_limit", 0)),
+            *(("soft_time_limit", "5"), ("soft_time_limit", float("inf")), ("expires", 1e300)),
+            *(("expires", "soon"), ("expires", float("nan"))),
+        ):
+            with (
+                self.subTest(name=name, value=value),
+                self.assertRaisesRegex(InvalidOption, f"^{name} cannot be .*(Use|Give)"),
+            ):
+                self.add.apply_async((1,), **{name: value})
+
     def test_arguments_that_do_not_fit_fail_where_the_call_is_made(self):
         for args, kwargs in (((), {}), ((1, 2, 3), {}), ((1,), {"z": 1})):
             with self.subTest(args=args, kwargs=kwargs), self.assertRaises(InvalidArguments):
@@ -160,7 +172,7 @@ class BadOptionTests(CeleryTests):
         self.task = shared_task(module_level)
 
     def test_countdown_and_eta_exclude_each_other(self):
-        with self.assertRaisesRegex(InvalidOption, "Give one of them"):
+        with self.assertRaisesRegex(InvalidOption, "cannot be combined"):
             self.task.apply_async((1,), countdown=1, eta=timezone.now())
 
     def test_a_countdown_that_is_no_time_to_come_is_refused(self):

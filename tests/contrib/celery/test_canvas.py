@@ -84,7 +84,7 @@ class SignatureTests(CeleryTests):
             "delay\\(result\\)": lambda: chain(call, call),
             "is a chain": lambda: call | call,
             "queue_many": lambda: group([call]),
-            "Count what is left": lambda: chord([call])(call),
+            "Count the remaining tasks": lambda: chord([call])(call),
             "each slice": lambda: chunks(call, 3),
             "each item": lambda: xmap(call, []),
             "\\*item": lambda: starmap(call, []),

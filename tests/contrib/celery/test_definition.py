@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from functools import partial
 
@@ -77,7 +78,7 @@ class DefinitionTests(CeleryTests):
     def test_a_router_function_is_refused(self):
         with (
             override_settings(CELERY_TASK_ROUTES=[print]),
-            self.assertRaisesRegex(NotSupported, "router functions"),
+            self.assertRaisesRegex(NotSupported, "Router functions"),
         ):
             shared_task(fetch)
 
@@ -151,7 +152,13 @@ class DefinitionTests(CeleryTests):
             self.assertEqual(shared_task(fetch).task.on_interruption, "replace")
 
     def test_options_that_change_nothing_are_accepted(self):
-        make(fetch, track_started=True, serializer="json", trail=False)
+        plain = make(fetch, name="plain").task
+
+        given = make(fetch, name="plain", track_started=True, serializer="json", trail=False).task
+
+        fields = [field.name for field in dataclasses.fields(plain) if field.name != "func"]
+        for name in fields:
+            self.assertEqual(getattr(given, name), getattr(plain, name), name)
 
     def test_a_rate_limit_is_kept(self):
         for given, kept in (
@@ -184,6 +191,23 @@ class DefinitionTests(CeleryTests):
             {"max_retries": -1},
             {"max_retries": "3"},
             {"autoretry_for": 5},
+            {"autoretry_for": [5]},
+            {"dont_autoretry_for": (int,)},
+            {"default_retry_delay": "soon"},
+            {"default_retry_delay": float("nan")},
+            {"autoretry_for": OSError, "retry_kwargs": {"countdown": -1}},
+            {
+                "autoretry_for": OSError,
+                "default_retry_delay": "x",
+                "retry_kwargs": {"countdown": 1},
+            },
+            {"retry_backoff": "yes"},
+            {"retry_backoff_max": None},
+            {"soft_time_limit": "5", "time_limit": 6},
+            {"time_limit": float("inf")},
+            {"expires": "soon"},
+            {"expires": 1e300},
+            {"queue": "a,b"},
             {"autoretry_for": (ValueError,), "retry_kwargs": {"max_retry": 5}},
         )
         for options in wrong:
@@ -210,7 +234,7 @@ class CheckTests(CeleryTests):
         }
 
     @override_settings(CELERY_BROKER_URL="redis://")
-    def test_settings_without_effect_are_told_where_tasks_are_ours(self):
+    def test_settings_without_effect_are_reported_where_tasks_are_ours(self):
         self.assertEqual(self.found(), {})
 
         shared_task(fetch)

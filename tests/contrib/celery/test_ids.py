@@ -4,7 +4,8 @@ from uuid import UUID, uuid4
 from django.test import SimpleTestCase, override_settings
 
 from django_toosimple_q.contrib.celery.exceptions import InvalidId
-from django_toosimple_q.contrib.celery.ids import candidates, fits, make_id, parse_id
+from django_toosimple_q.contrib.celery.ids import parse_id
+from django_toosimple_q.public_ids import candidates, fits, make_id
 
 CALL = ("shop.tasks.add", "v1.args.signature", "v1.kwargs.signature")
 NUMBERS = [1, 2, 77, 2**31, 2**62 + 5, 2**63 - 1]
@@ -63,6 +64,6 @@ class ParsingTests(TestCase):
         for wrong in ("abc", "", None, 7, b"abc"):
             with (
                 self.subTest(wrong=wrong),
-                self.assertRaisesRegex(InvalidId, "a task id is a UUID"),
+                self.assertRaisesRegex(InvalidId, "a task id must be a UUID"),
             ):
                 parse_id(wrong)

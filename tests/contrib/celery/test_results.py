@@ -1,5 +1,4 @@
 import json
-import traceback
 from datetime import timedelta
 from uuid import uuid4
 
@@ -7,6 +6,7 @@ from django.core.management import call_command
 from django.test import override_settings
 from django.utils import timezone
 
+from django_toosimple_q import Cancellation
 from django_toosimple_q.contrib.celery import AsyncResult, SoftTimeLimitExceeded, shared_task
 from django_toosimple_q.contrib.celery.exceptions import (
     InvalidId,
@@ -18,10 +18,11 @@ from django_toosimple_q.contrib.celery.exceptions import (
 from django_toosimple_q.contrib.celery.failures import exception_of
 from django_toosimple_q.contrib.celery.options import warn_ignored
 from django_toosimple_q.models import TaskExec
+from django_toosimple_q.store import task_execs
 from django_toosimple_q.store.task_execs import requeue
 from django_toosimple_q.testing import run_queued
 from tests.contrib.celery.cases import CeleryTests, attempt, last_row
-from tests.support import States
+from tests.support import NOW, States, claim, make_worker, reload
 
 
 class Custom(Exception):
@@ -33,7 +34,7 @@ class Demanding(Exception):
         super().__init__(one, other)
 
 
-class ResultTests(CeleryTests):
+class EchoTests(CeleryTests):
     def setUp(self):
         super().setUp()
 
@@ -50,6 +51,8 @@ class ResultTests(CeleryTests):
         run_queued()
         return result
 
+
+class ResultTests(EchoTests):
     def test_the_id_is_a_uuid_as_a_text(self):
         result = self.echo.delay(1)
 
@@ -118,9 +121,21 @@ class ResultTests(CeleryTests):
     def test_revoking_what_has_ended_changes_nothing(self):
         result = self.run_one(5)
 
-        result.revoke()
+        self.assertIs(result.revoke(), Cancellation.TOO_LATE)
 
         self.assertEqual(result.state, "SUCCESS")
+
+    def test_revoke_says_whether_the_call_may_run_as_the_state_does(self):
+        result = self.echo.delay(1)
+        row = last_row()
+        me = make_worker()
+        claimed = claim(me)
+
+        self.assertIs(result.revoke(), Cancellation.ASKED)
+        self.assertEqual(result.state, "STARTED")
+        task_execs.release(claimed, me.worker_id, NOW)
+        self.assertEqual((reload(row).state, result.state), ("INTERRUPTED", "REVOKED"))
+        self.assertIs(self.echo.delay(2).revoke(), Cancellation.CANCELLED)
 
     def test_revoke_with_terminate_warns_that_a_running_task_goes_on(self):
         warn_ignored.cache_clear()
@@ -186,54 +201,55 @@ class ResultTests(CeleryTests):
         self.assertFalse(result.ready())
 
 
-class ExceptionTests(CeleryTests):
-    def test_exceptions_are_made_again_with_their_message(self):
-        for error, kind in (
-            ("ValueError: no", ValueError),
-            (f"{__name__}.Custom: two\nlines", Custom),
-            ("KeyError", KeyError),
-            ("django_toosimple_q.exceptions.TaskTimeout: 3 s", SoftTimeLimitExceeded),
-        ):
-            with self.subTest(error=error):
-                text = f'Traceback (most recent call last):\n  File "x.py", line 1\n{error}\n'
+def row_of(error_type, message, error=None):
+    return TaskExec(error_type=error_type, error_message=message, error=error or "a traceback")
 
-                found = exception_of(text)
+
+class ExceptionTests(EchoTests):
+    def test_exceptions_are_made_again_with_their_message(self):
+        for path, message, kind in (
+            ("builtins.ValueError", "no", ValueError),
+            (f"{__name__}.Custom", "two\nlines", Custom),
+            ("builtins.KeyError", "", KeyError),
+            ("django_toosimple_q.exceptions.TaskTimeout", "3 s", SoftTimeLimitExceeded),
+        ):
+            with self.subTest(path=path):
+                found = exception_of(row_of(path, message))
 
                 self.assertIs(type(found), kind)
-                self.assertEqual(str(found), error.partition(": ")[2])
+                self.assertEqual(str(found), message)
 
-    def test_what_was_raised_in_python_comes_back_as_it_was(self):
+    def test_what_was_raised_in_a_task_comes_back_as_it_was(self):
         for error in (
             KeyError("x"),
             FileNotFoundError(2, "No such file or directory", "/nowhere"),
             ValueError("first\n  indented\nlast"),
         ):
             with self.subTest(error=error):
-                try:
-                    raise error
-                except Exception as raised:
-                    text = "".join(traceback.format_exception(raised))
+                self.assertEqual(repr(self.run_one(error).result), repr(error))
 
-                self.assertEqual(repr(exception_of(text)), repr(error))
+    def test_of_a_group_its_own_message_comes_back(self):
+        error = ExceptionGroup("both", [ValueError("a"), OSError("b")])
 
-    def test_of_a_group_its_own_message_is_told(self):
-        try:
-            raise ExceptionGroup("both", [ValueError("a"), OSError("b")])
-        except ExceptionGroup as raised:
-            text = "".join(traceback.format_exception(raised))
+        result = self.run_one(error).result
 
-        self.assertEqual(str(exception_of(text)), "ExceptionGroup: both (2 sub-exceptions)")
+        self.assertEqual(str(result), "ExceptionGroup: both (2 sub-exceptions)")
 
     def test_only_exceptions_that_are_at_hand_and_take_a_message_are_made(self):
-        for error in (
-            "shop.not_imported.Error: no",
-            f"{__name__}.Demanding: no",
-            "builtins.print: no",
-            "SystemExit: 3",
-            "its worker died",
+        for path, message in (
+            ("shop.not_imported.Error", "no"),
+            (f"{__name__}.Demanding", "no"),
+            ("builtins.print", "no"),
+            ("builtins.SystemExit", "3"),
         ):
-            with self.subTest(error=error):
-                found = exception_of(error)
+            with self.subTest(path=path):
+                found = exception_of(row_of(path, message))
 
                 self.assertIs(type(found), TaskFailed)
-                self.assertEqual(str(found), error)
+                self.assertEqual(str(found), f"{path.removeprefix('builtins.')}: {message}")
+
+    def test_without_an_exception_the_reason_is_its_text(self):
+        found = exception_of(row_of("", "", "its worker died"))
+
+        self.assertIs(type(found), TaskFailed)
+        self.assertEqual(str(found), "its worker died")

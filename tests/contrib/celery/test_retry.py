@@ -5,6 +5,7 @@ from django.utils import timezone
 from django_toosimple_q.contrib.celery import Retry, current_task, shared_task
 from django_toosimple_q.contrib.celery.exceptions import MaxRetriesExceededError, NotSupported
 from django_toosimple_q.contrib.celery.request import retries_used
+from django_toosimple_q.exceptions import InvalidRetry
 from django_toosimple_q.execution import Claimed
 from django_toosimple_q.models import TaskExec
 from tests.contrib.celery.cases import CeleryTests, attempt, delays, last_row
@@ -185,6 +186,14 @@ class RetryTests(CeleryTests):
 
                 self.assertEqual(delays(), [seconds])
 
+    def test_a_retry_that_waits_for_nothing_sensible_is_refused(self):
+        for when in ("soon", float("inf"), float("nan"), -1, timedelta.max):
+            with (
+                self.subTest(when=when),
+                self.assertRaisesRegex(InvalidRetry, "delay of a Retry cannot be"),
+            ):
+                Retry(when=when)
+
     def test_a_retry_keeps_its_arguments(self):
         task = self.make(lambda self: self.retry(args=(1,), kwargs={}))
         task.delay(1)
@@ -237,9 +246,25 @@ class RetryTests(CeleryTests):
 
 
 class RetriesUsedTests(CeleryTests):
-    def used(self, total, left, attempt, deaths=0):
+    def used(self, total, left, attempt, crash_count=0):
         row = Claimed(
-            *(1, "t", "", "", "default", 0, left, 0, NOW, None, attempt, None, deaths, "", False),
+            *(
+                1,
+                "t",
+                "",
+                "",
+                "default",
+                0,
+                left,
+                0,
+                NOW,
+                None,
+                attempt,
+                None,
+                crash_count,
+                "",
+                False,
+            ),
             None,
         )
         return retries_used(row, total)
@@ -253,7 +278,7 @@ class RetriesUsedTests(CeleryTests):
     def test_for_ever_and_beyond_the_definition_attempts_count(self):
         self.assertEqual(self.used(total=-1, left=-1, attempt=8), 7)
         self.assertEqual(self.used(total=3, left=0, attempt=8), 7)
-        self.assertEqual(self.used(total=-1, left=-1, attempt=8, deaths=2), 5)
+        self.assertEqual(self.used(total=-1, left=-1, attempt=8, crash_count=2), 5)
 
     def test_a_definition_that_changed_since_never_counts_more_than_the_attempts(self):
         self.assertEqual(self.used(total=9, left=3, attempt=1), 0)

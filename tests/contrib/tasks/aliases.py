@@ -1,7 +1,13 @@
 """TASKS as the tests have it. Imports nothing: settings modules take it from here."""
 
 BACKEND = "django_toosimple_q.contrib.tasks.ToosimpleQBackend"
-TASKS = {
-    "default": {"BACKEND": BACKEND, "QUEUES": ["default", "mail"]},
-    "any": {"BACKEND": BACKEND, "QUEUES": []},
-}
+
+
+def tasks(backend: str) -> dict[str, dict[str, object]]:
+    return {
+        "default": {"BACKEND": backend, "QUEUES": ["default", "mail"]},
+        "any": {"BACKEND": backend, "QUEUES": []},
+    }
+
+
+TASKS = tasks(BACKEND)

@@ -12,10 +12,11 @@ import pytest
 from django_toosimple_q.contrib.tasks import LINES, finder, run
 from django_toosimple_q.testing import isolated_registries
 from tests.contrib.tasks import functions
-from tests.contrib.tasks.aliases import TASKS
+from tests.contrib.tasks.aliases import BACKEND, tasks
 
 # Which line the modules here import that have tasks of their own.
 OWN_LINE = "django.tasks" if find_spec("django.tasks") else "django_tasks"
+INSTALLED_LINES = [name for name in LINES if find_spec(name)]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Line:
     signals: Any
     task: Callable[..., Any]
     our_task: Callable[..., Any]
+    # The path of the backend that serves it.
+    path: str
 
     @property
     def backend(self) -> Any:
@@ -39,14 +42,17 @@ class Line:
         return self.framework.TaskResultStatus
 
 
-@pytest.fixture(params=[name for name in LINES if find_spec(name)])
+@pytest.fixture(params=INSTALLED_LINES)
 def line(request: pytest.FixtureRequest, settings: Any) -> Iterator[Line]:
     name = request.param
     ours = import_module(f"django_toosimple_q.contrib.tasks.{LINES[name]}")
-    settings.TASKS = TASKS
+    # Where there are two lines, each has a path of its own.
+    own_path = f"{ours.__name__}.ToosimpleQBackend"
+    path = own_path if len(INSTALLED_LINES) > 1 else BACKEND
+    settings.TASKS = tasks(path)
     functions.seen.clear()
     finder.missing.clear()
-    run.in_flight.clear()
+    run.begun_results.clear()
     with isolated_registries():
         yield Line(
             name=name,
@@ -56,6 +62,7 @@ def line(request: pytest.FixtureRequest, settings: Any) -> Iterator[Line]:
             signals=import_module(f"{name}.signals"),
             task=import_module(name).task,
             our_task=ours.task,
+            path=path,
         )
 
 

@@ -4,15 +4,30 @@ import asyncio
 import random
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
+from django.views.decorators.debug import sensitive_variables
 
 from django_toosimple_q.exceptions import Cancel, Retry
 
 seen: list[Any] = []
+blocks: list[Any] = []
 
 
 def add(a, b=0):
     return a + b
+
+
+def log_in(user, password):
+    raise ValueError("refused")
+
+
+async def log_in_slowly(user, password):
+    raise ValueError("refused")
+
+
+@sensitive_variables("password")
+def log_in_marked(user, password):
+    raise ValueError("refused")
 
 
 async def add_slowly(a, b=0):
@@ -65,6 +80,12 @@ def no_context(value):
 
 def fail(text="no good"):
     raise ValueError(text)
+
+
+def leave_open(*args):
+    """Leave a transaction open, which fails the call after its function has returned."""
+    blocks.append(transaction.atomic())
+    blocks[-1].__enter__()
 
 
 def fail_by(kind):

@@ -6,6 +6,7 @@ except ImportError:
     from django_tasks import task
 
 from django_toosimple_q.contrib.tasks import task as our_task
+from tests.contrib.tasks.moved import moved as moved
 
 
 @task

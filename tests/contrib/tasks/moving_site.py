@@ -37,10 +37,13 @@ def run() -> None:
     old = lazy.found.using(backend="old")
     old.enqueue("plain")
     old.using(priority=7, queue_name="mail").enqueue("placed")
+    # Its arguments do not fit the function.
+    misfit = old.enqueue("misfit").id
     old.using(run_after=timezone.now() + timedelta(days=1)).enqueue("later")
     model = apps.get_model("django_tasks_database", "DBTaskResult")
     gone = old.enqueue("gone").id
     model.objects.filter(pk=gone).update(task_path="tests.contrib.tasks.lazy.gone")
+    model.objects.filter(pk=misfit).update(args_kwargs={"args": [1, 2, 3], "kwargs": {}})
     running = old.enqueue("running").id
     model.objects.filter(pk=running).update(status="RUNNING")
     finished = old.enqueue("finished").id

@@ -6,13 +6,12 @@ import pytest
 from django.core import checks
 from django.utils import timezone
 
-from django_toosimple_q.contrib.tasks.checks import check_queues_are_worked
-from tests.contrib.tasks.aliases import BACKEND
+from django_toosimple_q.contrib.tasks.queue_checks import check_queues_are_worked
 from tests.support import make_worker
 
 
 def found(line, settings, **entry):
-    settings.TASKS = {"default": {"BACKEND": BACKEND, **entry}}
+    settings.TASKS = {"default": {"BACKEND": line.path, **entry}}
     return [(message.id, message.msg, message.hint) for message in line.backend.check()]
 
 
@@ -21,7 +20,7 @@ def test_a_sound_entry_has_nothing_wrong(line, settings):
 
 
 def test_the_framework_asks_for_our_checks(line, settings):
-    settings.TASKS = {"default": {"BACKEND": BACKEND, "QUEUES": "mail"}}
+    settings.TASKS = {"default": {"BACKEND": line.path, "QUEUES": "mail"}}
 
     messages = list(import_module(f"{line.name}.checks").check_tasks())
 

@@ -6,7 +6,7 @@ import pickle
 from collections import deque, namedtuple
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy
 from django_toosimple_q.models import TaskExec
 from django_toosimple_q.testing import run_queued
 from tests.contrib.tasks import functions
+from tests.contrib.tasks.conftest import OWN_LINE
 
 pytestmark = pytest.mark.django_db
 LATER = timedelta(hours=1)
@@ -26,7 +27,7 @@ LATER = timedelta(hours=1)
 # BaseTaskBackend
 
 
-def test_the_path_in_tasks_gives_the_backend_of_the_line_that_asks(line):
+def test_the_path_in_tasks_gives_the_backend_of_its_line(line):
     backend = line.backend
 
     assert isinstance(backend, line.module.backends.base.BaseTaskBackend)
@@ -35,7 +36,8 @@ def test_the_path_in_tasks_gives_the_backend_of_the_line_that_asks(line):
 
 
 def test_a_subclass_of_the_backend_is_a_backend(line, settings):
-    settings.TASKS = {"default": {"BACKEND": "tests.contrib.tasks.subclass.OwnBackend"}}
+    module = "subclass" if line.name == OWN_LINE else "subclass_of_backport"
+    settings.TASKS = {"default": {"BACKEND": f"tests.contrib.tasks.{module}.OwnBackend"}}
 
     result = line.task(functions.add).enqueue(1)
 
@@ -177,7 +179,7 @@ def test_enqueue_stores_a_row_and_returns_a_ready_result(line):
     row = TaskExec.objects.get()
     assert isinstance(result, line.base.TaskResult)
     assert (row.state, row.args, row.kwargs, row.queue) == ("QUEUED", [1], {"b": 2}, "default")
-    assert result.id == str(row.pk)
+    assert (UUID(result.id).version, str(UUID(result.id))) == (4, result.id)
     assert result.status == line.status.READY
     assert before <= result.enqueued_at <= timezone.now()
     assert (result.started_at, result.finished_at, result.last_attempted_at) == (None, None, None)
@@ -334,8 +336,11 @@ NO_IDS = [
     "9" * 40,
     str(uuid4()),
     None,
-    1,
     b"1",
+    "1",
+    str(uuid4()).upper(),
+    2**70,
+    True,
 ]
 
 
@@ -347,11 +352,42 @@ def test_an_id_that_is_none_of_ours_does_not_exist(line, result_id):
         line.backend.get_result(result_id)
 
 
+def test_an_id_tells_nothing_of_others(line):
+    results = [line.task(functions.add).enqueue(number) for number in range(3)]
+    rows = list(TaskExec.objects.order_by("pk"))
+
+    for row, result in zip(rows, results, strict=True):
+        assert str(row.pk) not in result.id.split("-")
+        with pytest.raises(line.framework.TaskResultDoesNotExist):
+            line.backend.get_result(str(row.pk))
+        assert line.backend.get_result(row.pk) == result
+
+
+def test_the_id_of_a_call_that_was_rolled_back_is_that_of_no_other(line):
+    with transaction.atomic():
+        lost = line.task(functions.add).enqueue(1)
+        transaction.set_rollback(True)
+    line.task(functions.add).enqueue(2)
+
+    with pytest.raises(line.framework.TaskResultDoesNotExist):
+        line.backend.get_result(lost.id)
+
+
+def test_an_id_is_read_and_kept_after_the_secret_key_has_changed(line, settings):
+    result = line.task(functions.add).enqueue(1)
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another"
+
+    assert line.backend.get_result(result.id).id == result.id
+    result.refresh()
+    assert result.args == [1]
+
+
 def test_a_row_of_another_kind_is_no_result(line):
     row = TaskExec.objects.create(task_name="native")
 
     with pytest.raises(line.framework.TaskResultDoesNotExist):
-        line.backend.get_result(str(row.pk))
+        line.backend.get_result(row.pk)
 
 
 def test_a_result_of_another_task_is_a_mismatch(line):
@@ -401,7 +437,7 @@ def test_using_gives_another_task_and_leaves_the_first(line):
 
 
 def test_run_after_cannot_be_given_to_our_decorator(line):
-    with pytest.raises(TypeError, match="run_after is no option"):
+    with pytest.raises(TypeError, match="run_after is not an option"):
         line.our_task(functions.add, run_after=None)
 
 
@@ -431,8 +467,8 @@ def test_refresh_and_arefresh_bring_a_result_up_to_date(line):
     async_to_sync(second.arefresh)()
 
     assert (first.return_value, second.return_value) == (1, 5)
-    for result in (first, second):
-        row = TaskExec.objects.get(pk=result.id)
+    rows = TaskExec.objects.order_by("pk")
+    for result, row in zip((first, second), rows, strict=True):
         assert result.status == line.status.SUCCESSFUL
         assert result.is_finished
         assert result.finished_at == row.finished

@@ -67,6 +67,24 @@ def test_a_worker_imports_the_module_of_a_signed_row(forget, name):
     assert (row.state, row.result) == ("SUCCEEDED", 5)
 
 
+def test_rows_of_a_task_that_has_moved_run_while_it_is_found_at_its_old_path(line, forget):
+    from tests.contrib.tasks import lazy
+
+    old = f"{HERE}.lazy.moved@default"
+    rows = [TaskExec.objects.create(task_name=old, args=[n], due=timezone.now()) for n in (1, 2)]
+    # The text of the row's own task: nothing in it names where the function stands today.
+    assert lazy.moved.module_path == f"{HERE}.moved.moved"
+
+    run_queued()
+
+    for row in rows:
+        row.refresh_from_db()
+        assert (row.state, row.result) == ("SUCCEEDED", row.args[0]), row.error
+        found = line.backend.get_result(row.pk)
+        assert (found.status, found.return_value) == (line.status.SUCCESSFUL, row.result)
+    assert tasks_registry[old].name == old
+
+
 def test_a_result_imports_the_module_of_a_signed_row(forget, line):
     result = forget("found", 5)
 
@@ -130,7 +148,7 @@ def test_what_is_no_django_task_is_never_called(line, name):
     assert state() == "INVALID"
 
 
-def test_a_module_that_cannot_be_imported_is_told_once(line, caplog):
+def test_a_module_that_cannot_be_imported_is_reported_once(line, caplog):
     for _ in range(3):
         signed(f"{HERE}.bomb.task@default")
 

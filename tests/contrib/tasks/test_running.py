@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from django_toosimple_q import payload
 from django_toosimple_q.contrib.tasks import errors
+from django_toosimple_q.exceptions import ResultNotStored
 from django_toosimple_q.models import TaskExec, WorkerStatus
 from django_toosimple_q.store import task_execs, workers
 from django_toosimple_q.testing import assert_queued, queued, run_queued
@@ -66,11 +67,11 @@ def test_a_return_value_that_json_cannot_hold_fails_without_another_attempt(line
     assert result.attempts == 1
 
 
-def test_a_return_value_that_is_too_large_fails_once_and_is_told(line, heard):
+def test_a_return_value_that_is_too_large_fails_once_and_is_reported(line, heard):
     result = run(line, functions.give, "long", retries=3)
 
     assert result.status == line.status.FAILED
-    assert result.errors[0].exception_class is errors.Refused
+    assert result.errors[0].exception_class is ResultNotStored
     assert [event[3] for event in heard] == ["READY", "RUNNING", "FAILED"]
 
 
@@ -92,6 +93,18 @@ def test_the_class_of_an_error_is_named(line, kind, path):
     assert paths(result) == [path]
 
 
+@pytest.mark.parametrize(("func", "options"), [(functions.fail, {}), (functions.leave_open, {})])
+def test_a_failure_is_one_error_in_the_log_with_its_exception(line, caplog, func, options):
+    caplog.set_level("INFO")
+
+    run(line, func, **options)
+
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [(one.name, one.exc_info[0] is not None) for one in errors] == [(line.name, True)]
+    [ours] = [one for one in caplog.records if one.getMessage().startswith("task failed")]
+    assert (ours.levelname, ours.exc_info[1]) == ("WARNING", errors[0].exc_info[1])
+
+
 # Attempts
 
 
@@ -103,7 +116,7 @@ def test_a_result_follows_its_retries_under_one_id(line):
 
     rows = list(TaskExec.objects.order_by("pk"))
     assert [row.state for row in rows] == ["FAILED", "FAILED", "SUCCEEDED"]
-    assert result.id == str(rows[0].pk)
+    assert line.backend.get_result(rows[0].pk) == result
     assert result.status == line.status.SUCCESSFUL
     assert result.attempts == 3
     assert result.worker_ids == [row.worker.label for row in rows]
@@ -131,7 +144,7 @@ def test_the_id_of_a_later_attempt_is_no_result_id(line):
     run(line, functions.fail, retries=1)
 
     with pytest.raises(line.framework.TaskResultDoesNotExist):
-        line.backend.get_result(str(TaskExec.objects.last().pk))
+        line.backend.get_result(TaskExec.objects.last().pk)
 
 
 def test_a_result_outlives_its_first_row(line):
@@ -149,7 +162,7 @@ def test_a_result_follows_a_retry_that_merged_into_a_waiting_call(line):
     first = task.enqueue("x")
     (claimed,) = claim(claimant := make_worker(now=timezone.now()), now=timezone.now())
     second = task.enqueue("x")
-    task_execs.hand_back([claimed], claimant.worker_id, timezone.now())
+    task_execs.release([claimed], claimant.worker_id, timezone.now())
 
     first.refresh()
 
@@ -185,7 +198,7 @@ def test_a_claimed_row_is_running(line):
 
 
 def test_an_expired_call_is_a_cancelled_one(line, heard):
-    result = line.our_task(functions.add, expires=timedelta(0)).enqueue(1)
+    result = line.our_task(functions.add, expires=timedelta(microseconds=1)).enqueue(1)
     run_queued()
 
     result.refresh()
@@ -222,9 +235,9 @@ def test_a_call_whose_worker_died_is_ready_again_with_an_error(line):
     assert result.attempts == 1
 
 
-def test_a_call_that_killed_its_workers_is_told_as_failed(line, heard):
+def test_a_call_that_killed_its_workers_is_reported_as_failed(line, heard):
     result = line.task(functions.add).enqueue(1)
-    TaskExec.objects.update(deaths=2)
+    TaskExec.objects.update(crash_count=2)
     claimant = make_worker(now=timezone.now())
     claim(claimant, now=timezone.now())
     WorkerStatus.objects.filter(pk=claimant.worker_id).update(stopped=timezone.now())
@@ -237,7 +250,7 @@ def test_a_call_that_killed_its_workers_is_told_as_failed(line, heard):
     assert heard[-1][:4] == ("task_finished", type(line.backend), result.id, "FAILED")
 
 
-def test_a_call_that_is_held_has_failed_and_is_told(line, heard):
+def test_a_call_that_is_held_has_failed_and_is_reported(line, heard):
     result = line.our_task(functions.add, on_interruption="hold").enqueue(1)
     claimant = make_worker(now=timezone.now())
     claim(claimant, now=timezone.now())
@@ -254,7 +267,7 @@ def test_a_call_that_is_held_has_failed_and_is_told(line, heard):
 
 def test_a_cancelled_call_has_failed(line):
     result = line.task(functions.add).enqueue(1)
-    task_execs.cancel(int(result.id), "nobody wants it", timezone.now())
+    task_execs.cancel(TaskExec.objects.get().pk, "nobody wants it", timezone.now())
 
     result.refresh()
 
@@ -267,13 +280,13 @@ def test_a_cancelled_call_has_failed(line):
 
 
 def test_a_result_whose_function_is_gone_can_be_looked_at(line):
-    result = run(line, functions.add, 1)
+    run(line, functions.add, 1)
     row = TaskExec.objects.get()
     row.task_name = "tests.contrib.tasks.functions.gone@default"
     row.args, row.result = row.args, row.result
     row.save()
 
-    found = line.backend.get_result(result.id)
+    found = line.backend.get_result(row.pk)
 
     assert found.task.module_path == "tests.contrib.tasks.functions.gone"
     assert (found.task.name, found.task.priority) == ("gone", 0)
@@ -300,10 +313,10 @@ def test_a_result_whose_alias_left_the_settings_can_be_looked_at(line, settings)
 
 
 def test_unreadable_arguments_and_results_are_shown_as_such(line, settings):
-    result = run(line, functions.add, 1)
+    run(line, functions.add, 1)
     settings.SECRET_KEY = "another"
 
-    found = line.backend.get_result(result.id)
+    found = line.backend.get_result(TaskExec.objects.get().pk)
 
     assert (found.args, found.kwargs) == ([], {})
     assert isinstance(found.return_value, payload.Unreadable)
@@ -323,7 +336,7 @@ def test_signals_are_sent_by_the_class_of_the_backend(line, heard):
     ]
 
 
-def test_the_end_of_a_failure_is_told_inside_the_except_block(line, heard):
+def test_the_end_of_a_failure_is_reported_inside_the_except_block(line, heard):
     result = run(line, functions.fail)
 
     sender = type(line.backend)
@@ -394,8 +407,31 @@ def test_the_decorator_of_the_framework_takes_our_options_where_it_takes_any(lin
 def test_a_bad_option_is_an_invalid_task(line):
     with pytest.raises(line.framework.InvalidTask, match="retries cannot be 'many'"):
         line.our_task(functions.add, retries="many")
-    with pytest.raises(TypeError, match="unknown"):
-        line.our_task(functions.add, unknown=1)
+    with pytest.raises(line.framework.InvalidTask, match="retry_for cannot be 5"):
+        line.our_task(functions.add, retry_for=5)
+
+
+@pytest.mark.parametrize(
+    ("option", "cure"),
+    [
+        ("unknown", "It has: atomic, "),
+        ("retry", "Did you mean 'retries'"),
+        ("queue", "Did you mean 'queue_name'"),
+        ("eta", r"Use .using\(run_after=...\)"),
+        ("run_after", r"Use .using\(run_after=...\)"),
+    ],
+)
+def test_an_unknown_option_is_refused_with_the_cure(line, option, cure):
+    with pytest.raises(TypeError, match=f"{option}.*{cure}"):
+        line.our_task(functions.add, **{option: 1})
+
+
+def test_exceptions_are_given_in_a_list_or_as_one_class(line):
+    task = line.our_task(functions.add, retry_for=[ValueError], retry_not_for=KeyError)
+
+    assert task.task.retry_for == (ValueError,)
+    assert task.task.retry_not_for == (KeyError,)
+    assert hash(task) == hash(task.using())
 
 
 def test_a_unique_call_that_waits_gives_its_id_again(line):
@@ -455,7 +491,7 @@ def test_a_django_task_can_be_scheduled(line):
     row = schedule_execs.force(schedule, timezone.now())
     run_queued()
 
-    result = decorated.get_result(str(row.pk))
+    result = decorated.get_result(row.pk)
     assert result.kwargs["b"].startswith("20")
     assert functions.seen[0][1]["b"].tzinfo is not None
 
