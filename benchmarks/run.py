@@ -1,18 +1,18 @@
-"""Measure this queue against its goals and beside others, and write the page about it.
+"""Measure this queue against its goals and other queues, and write the page of results.
 
 examples:
-  python benchmarks/run.py                           all of it, into docs/benchmarks.md
-  python benchmarks/run.py --quick                   a few minutes, to see that everything works
+  python benchmarks/run.py                           everything, into docs/benchmarks.md
+  python benchmarks/run.py --quick                   a few minutes, to check that everything works
   python benchmarks/run.py --only drain,latency
   python benchmarks/run.py --only drain --peers ours tasks-db raw --rounds 5
   python benchmarks/run.py --from benchmarks/results/full.json --docs
-  python benchmarks/run.py --from full.json another.json   what another run says of the goals, too
+  python benchmarks/run.py --from full.json another.json   with another run's verdict on the goals
 
 parts: drain, sqlite, processes, enqueue, latency, cron, growth, snapshot, memory, idle, hotspots.
 
-A run writes its figures and its page into benchmarks/results; a full run of all parts writes
-docs/benchmarks.md, too. Each queue has an environment of its own under benchmarks/.venvs, made on
-the first run. How it is measured, and what counts, stands in benchmarks/README.md.
+A run writes its figures and its page into benchmarks/results. A full run of all parts also writes
+docs/benchmarks.md. Each queue has its own environment under benchmarks/.venvs, created on the first
+run. benchmarks/README.md explains how it is measured.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ DOCS = environments.REPOSITORY / "docs"
 
 
 def main() -> None:
-    """Measure the parts that are asked for, or read what was measured; write the page."""
+    """Measure the selected parts, or read earlier results, and write the page."""
     environments.enter(__file__)
     options = parse()
-    # Told to end, it cleans up, too.
+    # Clean up on SIGTERM, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if options.sources:
         publish(*map(read, options.sources), docs=options.docs)
@@ -49,7 +49,7 @@ def main() -> None:
         try:
             results = measure(options, Path(folder))
         except KeyboardInterrupt:
-            sys.exit("stopped; nothing is left behind.")
+            sys.exit("stopped and cleaned up.")
     whole = not options.quick and options.only == options.known
     keep(results)
     publish(results, docs=options.docs or whole)
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Run the parts and return what they found."""
+    """Run the parts and return their results."""
     from harness.bench import Bench
     from harness.machine import machine
     from parts import PARTS
@@ -98,14 +98,14 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def keep(results: dict[str, Any]) -> None:
-    """Write the figures of a run into a file of their own."""
+    """Write the figures of a run into a file."""
     from harness import report
 
     report.write(RESULTS / f"{results['name']}.json", results)
 
 
 def publish(results: dict[str, Any], *others: dict[str, Any], docs: bool) -> None:
-    """Write page and plots, and print where they are."""
+    """Write the page and its plots, and print their paths."""
     from harness import plots, report
 
     page = report.render(results, *others)
@@ -123,33 +123,33 @@ def written(docs: bool) -> list[Path]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the results in a file; end with a sentence when there are none."""
+    """Return the results in a file, or exit with a message if it has none."""
     from harness import report
 
     try:
         return report.read(path)
     except (OSError, ValueError) as error:
-        sys.exit(f"--from: {path} holds no results: {error}")
+        sys.exit(f"--from: {path} has no results: {error}")
 
 
 def command() -> str:
-    """Return how this run was started."""
+    """Return the command of this run."""
     given = shlex.join(sys.argv[1:])
     return f'make bench ARGS="{given}"' if given else "make bench"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line; what cannot be right ends here."""
+    """Read the command line, and exit if it is invalid."""
     from parts import PARTS
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", metavar="PART,…", help=f"which parts (all): {','.join(PARTS)}")
+    parser.add_argument("--only", metavar="PART,…", help=f"parts to run (all): {','.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="one round, few tasks")
-    parser.add_argument("--rounds", type=int, help="how often each has its turn (3; quick: 1)")
+    parser.add_argument("--rounds", type=int, help="how many turns each queue has (3; quick: 1)")
     parser.add_argument(
-        "--peers", nargs="+", metavar="QUEUE", help="which queues to drain (all that can)"
+        "--peers", nargs="+", metavar="QUEUE", help="the queues to drain (all that can)"
     )
     parser.add_argument(
         "--from",
@@ -157,11 +157,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         nargs="+",
         type=Path,
         metavar="FILE",
-        help="render these results; of further files, their goals",
+        help="render these results, with the goals of further files",
     )
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md in any case")
     parser.add_argument(
-        "--python", default=sys.executable, help="makes the environments (this one)"
+        "--python", default=sys.executable, help="the Python for the environments (this one)"
     )
     options = parser.parse_args(arguments)
     options.known = list(PARTS)
@@ -174,7 +174,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def refuse_unknown(parser: argparse.ArgumentParser, option: str, given: Any, known: Any) -> None:
-    """End with a sentence when something is named that there is not."""
+    """Exit with a message if an unknown name is given."""
     unknown = sorted(set(given).difference(known))
     if unknown:
         parser.error(f"{option}: there is no {unknown[0]!r}. Choose from {', '.join(known)}.")

@@ -1,4 +1,4 @@
-"""Strike real workers at random while calls come in, and account for every one of them.
+"""Strike real workers at random while calls arrive, and account for every call.
 
 examples:
   python benchmarks/chaos/run.py --database postgresql
@@ -7,9 +7,9 @@ examples:
   python benchmarks/chaos/run.py --schedules --workers 8 --every 2
   python benchmarks/chaos/run.py --seconds 21600 --tasks 1080000 --every 60 --spared 1
 
-A database is made for the run and destroyed after it; PGHOST …, MYSQL_HOST … say where. MariaDB
-needs its driver: python scripts/environment.py dev mysql. The exit code is 1 when an invariant
-broke. What is counted stands in docs/chaos.md.
+The run creates a database and destroys it at the end, on the server of PGHOST …, MYSQL_HOST ….
+MariaDB needs its driver: python scripts/environment.py dev mysql. The exit code is 1 if an
+invariant broke. docs/chaos.md explains what is counted.
 """
 
 import argparse
@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 
 def main() -> int:
-    """Make a database, let the storm blow, print what came of it."""
+    """Create a database, run the storm, and print its result."""
     options = parse()
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     os.environ["TOOSIMPLEQ_TEST_DATABASE"] = options.database
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def storm(options: argparse.Namespace, folder: Path) -> int:
-    """Run what was asked for on an empty database; return the exit code."""
+    """Run the requested storm on an empty database, and return the exit code."""
     from django.db import connection
 
     from tests.chaos.storm import Plan, run_schedules, run_storm
@@ -63,7 +63,7 @@ def storm(options: argparse.Namespace, folder: Path) -> int:
 
 
 class Progress:
-    """A bar on stderr."""
+    """A progress bar on stderr."""
 
     WIDTH = 30
 
@@ -73,7 +73,7 @@ class Progress:
         self.shown = 0.0
 
     def __call__(self, seconds: float, done: Callable[[], int], strikes: int) -> None:
-        """Show how far it is; once every ten seconds where nobody looks."""
+        """Show the progress, or only every ten seconds if stderr is not a terminal."""
         every = 1.0 if sys.stderr.isatty() else 10.0
         if time.monotonic() - self.shown < every:
             return
@@ -96,17 +96,17 @@ def parse() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--database", choices=["sqlite", "postgresql", "mariadb"], default="postgresql")
-    add("--seconds", type=float, default=60, help="how long workers are struck (60)")
-    add("--tasks", type=int, default=10_000, help="calls queued meanwhile (10000)")
+    add("--seconds", type=float, default=60, help="how long to strike workers (60)")
+    add("--tasks", type=int, default=10_000, help="calls to queue meanwhile (10000)")
     add("--workers", type=int, default=4, help="worker processes (4)")
-    add("--signal", choices=["KILL", "TERM", "STOP"], default="KILL", help="what strikes (KILL)")
+    add("--signal", choices=["KILL", "TERM", "STOP"], default="KILL", help="signal to send (KILL)")
     add("--every", type=float, default=1, help="seconds between two strikes (1)")
     add("--timeout", type=float, default=4, help="the workers' --timeout (4)")
     add("--grace", type=float, default=0.5, help="the workers' --grace (0.5)")
     add("--patience", type=float, default=180, help="seconds that the last calls may take (180)")
-    add("--exit_seconds", type=float, default=2, help="what an exit may take beyond the grace (2)")
+    add("--exit_seconds", type=float, default=2, help="seconds for an exit after the grace (2)")
     add("--spared", type=int, default=0, help="workers that are never struck (0)")
-    add("--seed", type=int, default=0, help="of what is random (0)")
+    add("--seed", type=int, default=0, help="the seed of all randomness (0)")
     add("--schedules", action="store_true", help="race for a schedule by the second instead")
     return parser.parse_args()
 

@@ -1,1 +1,1 @@
-"""What measures: environments, servers, runs of one queue, tables. Runs in its own environment."""
+"""The harness: environments, servers, measurements and tables. It has its own environment."""

@@ -1,4 +1,4 @@
-"""What the parts of a run share: servers that answered, environments that were made, turns."""
+"""What the parts of a run share: servers, environments and turns."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ from harness.servers import SERVERS
 
 
 class Bench:
-    """One run. What cannot be had is asked for once; everybody who needs it gets the reason."""
+    """One run. It asks for a server once, and gives the reason to each part that cannot use it."""
 
     def __init__(
         self, extent: Extent, folder: Path, base: str, peers: Iterable[str] | None = None
@@ -30,7 +30,7 @@ class Bench:
         self._environments: dict[str, str] = {}
 
     def server(self, kind: str) -> Any:
-        """Return a server that answers. Raises Unmeasurable."""
+        """Return a server that answers. Raises Unmeasurable if it does not."""
         if kind not in self._servers:
             server = SERVERS[kind](self.folder)
             try:
@@ -44,7 +44,7 @@ class Bench:
         return self._servers[kind]
 
     def site(self, contestant: Contestant, kind: str, *, setup: bool = True) -> Site:
-        """Return a contestant on a database, which is emptied and gets its tables unless told."""
+        """Return a contestant on a database, which is emptied and set up if `setup` is true."""
         server = self.server(kind)
         if contestant.redis:
             self.server("redis").make_empty()
@@ -56,33 +56,33 @@ class Bench:
         return site
 
     def turns(self, what: str, names: Iterable[Any]) -> Iterator[Any]:
-        """Yield each name once in every round, and tell of it."""
+        """Yield each name once in every round, and log it."""
         names = list(names)
         for number in range(1, self.extent.rounds + 1):
             for name in names:
-                self.tell(f"{what}, round {number} of {self.extent.rounds}: {name}")
+                self.log(f"{what}, round {number} of {self.extent.rounds}: {name}")
                 yield name
 
-    def tell(self, text: str) -> None:
-        """Say what happens now."""
+    def log(self, text: str) -> None:
+        """Print the current step with the time since the start."""
         minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
         print(f"{minutes:02}:{seconds:02} {text}", file=sys.stderr, flush=True)
 
     def leave_out(self, what: str, problem: Unmeasurable) -> None:
-        """Name what is not measured, here and in the results."""
+        """Record something that is not measured, and log it."""
         here = {str(environments.REPOSITORY): ".", str(Path.home()): "~"}
         text = str(problem)
         for place, sign in here.items():
             text = text.replace(place, sign)
         self.left_out[what] = text
-        self.tell(f"{what} LEFT OUT: {problem}")
+        self.log(f"{what} LEFT OUT: {problem}")
 
     def settings(self) -> dict[str, dict[str, str]]:
-        """Return what the servers that took part say of themselves."""
+        """Return the settings of the servers that took part."""
         return {server.title: server.settings() for server in self._answering()}
 
     def versions(self) -> dict[str, dict[str, str]]:
-        """Return what is installed in the environments that took part."""
+        """Return the installed versions in the environments that took part."""
         made = [name for name, problem in self._environments.items() if not problem]
         found = {}
         for name in made:
@@ -92,7 +92,7 @@ class Bench:
         return found
 
     def clean_up(self) -> None:
-        """Leave nothing on the servers."""
+        """Remove everything from the servers."""
         for server in self._answering():
             server.drop()
 

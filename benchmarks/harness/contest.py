@@ -11,7 +11,7 @@ FEWEST_TASKS = 200
 
 
 def contest(bench: Bench, part: str, kind: str, tasks: int) -> dict[str, Any]:
-    """Return, by queue, what each round showed; ours gets so many tasks, slower ones fewer."""
+    """Return the results of each round, by queue. Ours gets `tasks` tasks, slower queues fewer."""
     names = [
         name
         for name, one in CONTESTANTS.items()
@@ -36,7 +36,7 @@ def contest(bench: Bench, part: str, kind: str, tasks: int) -> dict[str, Any]:
 
 
 def measured(bench: Bench, contestant: Contestant, kind: str, tasks: int) -> dict[str, float]:
-    """Return what one contestant shows in one round, on empty tables."""
+    """Return the results of one contestant in one round, on empty tables."""
     site = bench.site(contestant, kind)
     count = max(int(tasks * contestant.share), FEWEST_TASKS)
     if contestant is LIMIT:

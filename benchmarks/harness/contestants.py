@@ -1,4 +1,4 @@
-"""What is measured side by side: each queue's worker, as its documentation starts it."""
+"""The contestants: each queue's worker, started as its documentation says."""
 
 import signal
 from dataclasses import dataclass, field
@@ -11,10 +11,9 @@ OURS = ("-m", "django", "worker", "-v0")
 class Contestant:
     """One row of the table.
 
-    peer: its folder under peers/. worker: what comes after the interpreter; none for what has no
-    worker. share: of the tasks that ours gets, so that all of them take about as long. installed:
-    the environment it runs in, when that is another one than the peer's. stop: what ends the
-    worker.
+    peer: its folder under peers/. worker: the arguments of the interpreter, or none without a
+    worker. share: its share of the number of tasks that ours gets, so that all take about as long.
+    installed: its environment, if that is not the peer's. stop: the signal that ends the worker.
     """
 
     peer: str
@@ -39,7 +38,7 @@ def _django(*arguments: str) -> tuple[str, ...]:
 
 def _celery(*options: str, **environment: str) -> Contestant:
     worker = ("-m", "celery", "-A", "peers.celery_redis.app", "worker", "--concurrency=1")
-    # Which database the site has is nothing to it: measured beside one of them only.
+    # It does not depend on the site's database, so it is measured beside one of them only.
     return Contestant(
         "celery_redis",
         (*worker, *options),

@@ -1,6 +1,6 @@
-"""One virtual environment for the harness and for each peer, made when it is missing or stale."""
+"""The virtual environments of the harness and of each peer, created if missing or outdated."""
 
-from __future__ import annotations  # an old Python must get as far as our message
+from __future__ import annotations  # so that an old Python reaches our error message
 
 import fcntl
 import hashlib
@@ -24,14 +24,14 @@ OURS = ("ours", "ours_mariadb")
 
 
 class Unmeasurable(Exception):
-    """Something cannot be measured here; the message says why and what to do."""
+    """Something cannot be measured here. The message says why and what to do."""
 
 
 def enter(script: str) -> None:
-    """Go on in the harness's own environment: a process of the calling one is replaced."""
+    """Continue in the harness's own environment, in place of the calling process."""
     if sys.version_info < OLDEST:
         newer = _newer_python()
-        _say(f"this is Python {sys.version.split()[0]}; going on with {newer}")
+        _say(f"this is Python {sys.version.split()[0]}; continuing with {newer}")
         os.execv(newer, [newer, script, *sys.argv[1:]])
     if Path(sys.prefix) == VENVS / "harness":
         return
@@ -43,24 +43,24 @@ def enter(script: str) -> None:
 
 
 def _newer_python() -> str:
-    """Return an interpreter that Django 6.1 runs on, from PATH or from where pyenv keeps them."""
+    """Return an interpreter that can run Django 6.1, from PATH or from pyenv."""
     names = [f"python{OLDEST[0]}.{minor}" for minor in (13, 14, 12)]
     kept = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     places = [shutil.which(name) for name in names]
     places += [str(one) for name in names for one in sorted(kept.glob(f"*/bin/{name}"))]
     for place in filter(None, places):
-        # What stands in PATH may be a stand-in that only says that there is none.
+        # A command in PATH may be a shim that only reports that no Python is installed.
         if not subprocess.run([place, "-c", ""], capture_output=True, check=False).returncode:
             return place
     raise SystemExit(
-        f"this is Python {sys.version.split()[0]}, and Django 6.1 needs "
+        f"this is Python {sys.version.split()[0]}, but Django 6.1 needs "
         f"{OLDEST[0]}.{OLDEST[1]} or later. Install one, or name it: make bench PYTHON=python3.13"
     )
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Refuse a second run beside the first: each would measure the other."""
+    """Refuse to run at the same time as another benchmark, which would distort both."""
     VENVS.mkdir(exist_ok=True)
     with (VENVS / ".running").open("w") as lock:
         try:
@@ -78,16 +78,16 @@ def python_of(name: str) -> Path:
 
 
 def ensure(name: str, base: str) -> Path:
-    """Return the interpreter of an environment that holds what its requirements name.
+    """Return the interpreter of an environment with its requirements installed.
 
-    Ours is built from the repository each time: it is measured as it is now.
+    Our own package is built from the repository each time, so that its current state is measured.
     """
     requirements = _requirements(name)
     stamp = VENVS / name / "installed"
     wanted = hashlib.sha256(_listed(requirements) + version_of(base).encode()).hexdigest()
     python = python_of(name)
     if not (stamp.exists() and stamp.read_text() == wanted and python.exists()):
-        _say(f"making the environment of {name} …")
+        _say(f"creating the environment of {name} …")
         _run([base, "-m", "venv", "--clear", str(VENVS / name)])
         _pip(python, "-r", str(requirements))
         stamp.write_text(wanted)
@@ -99,7 +99,7 @@ def ensure(name: str, base: str) -> Path:
 
 
 def pinned(name: str) -> str:
-    """Return the distribution that a peer's folder is about, such as "huey 3.5.4"."""
+    """Return the distribution of a peer, such as "huey 3.5.4"."""
     if name in OURS:
         return _revision()
     first = _requirements(name).read_text().splitlines()[0]
@@ -119,7 +119,7 @@ def _requirements(name: str) -> Path:
 
 
 def _listed(requirements: Path) -> bytes:
-    """Return a list of requirements together with those that it includes."""
+    """Return a requirements file together with the files that it includes."""
     text = requirements.read_text()
     included = re.findall(r"^-r (.+)$", text, re.MULTILINE)
     return text.encode() + b"".join(_listed(requirements.parent / one) for one in included)
@@ -149,7 +149,7 @@ def _run(command: list[str]) -> str:
             command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
         )
     except FileNotFoundError:
-        raise Unmeasurable(f"there is no {command[0]}. Name another with --python.") from None
+        raise Unmeasurable(f"{command[0]} does not exist. Set another with --python.") from None
     except subprocess.TimeoutExpired:
         raise Unmeasurable(f"{' '.join(command)} took over {INSTALL_SECONDS} s.") from None
     if ran.returncode:

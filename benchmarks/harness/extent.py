@@ -1,15 +1,15 @@
-"""How much is measured: in full, or just enough to see that everything works."""
+"""How much is measured: a full run, or just enough to check that everything works."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Extent:
-    """Counts of one run.
+    """The sizes of one run.
 
-    tasks: what ours drains in a round, slower queues less. queued: calls made one by one.
-    head: tasks measured in a table of each of `sizes`. snapshot_rows: enough to last while a
-    transaction is open for `snapshot_seconds`.
+    tasks: how many ours drains in a round; slower queues drain fewer. queued: how many calls are
+    queued one by one. head: how many tasks are measured in a table of each of `sizes`.
+    snapshot_rows: enough rows to last while a transaction is open for `snapshot_seconds`.
     """
 
     name: str

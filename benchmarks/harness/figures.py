@@ -1,11 +1,11 @@
-"""Medians, ratios within a round, percentiles, and which queue is the best of its kind."""
+"""Medians, ratios within a round, percentiles, and the best queue of a kind."""
 
 import math
 import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-# What keeps its tasks in the site's database.
+# The queues that keep their tasks in the site's database.
 DATABASE_BACKED = (
     "toosimpleq-1",
     "tasks-db",
@@ -30,12 +30,12 @@ def ratio(over: Sequence[float], under: Sequence[float]) -> float:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that so large a share of them does not exceed."""
+    """Return the smallest value that is not exceeded by this share of the values."""
     return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)]
 
 
 def measured(found: Found, names: Iterable[str]) -> list[str]:
-    """Return those of some queues that drained in every round."""
+    """Return the queues that drained in every round."""
     return [
         name
         for name in names
@@ -44,6 +44,6 @@ def measured(found: Found, names: Iterable[str]) -> list[str]:
 
 
 def best(found: Found, names: Iterable[str]) -> str | None:
-    """Return the fastest of some queues, None when none was measured."""
+    """Return the fastest of these queues, or None if none was measured."""
     able = measured(found, names)
     return max(able, key=lambda name: statistics.median(found[name]["drained"]), default=None)

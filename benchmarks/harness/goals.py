@@ -1,4 +1,4 @@
-"""The figures to reach, and what a run says of each."""
+"""The goals, and the verdict of a run on each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Parts = dict[str, Any]
 
 @dataclass(frozen=True)
 class Verdict:
-    """A figure as it is shown, and whether the goal is reached."""
+    """A figure as a text, and whether it reaches the goal."""
 
     shown: str
     reached: bool
@@ -19,7 +19,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Goal:
-    """One line of the table. `read` returns None when its part was not measured."""
+    """One line of the table. `read` returns None if its part was not measured."""
 
     what: str
     wanted: str
@@ -31,7 +31,7 @@ def at_least(least: float, value: float, shown: str) -> Verdict:
 
 
 def beside_best(part: str, ours: str, names: tuple[str, ...], least: float) -> Any:
-    """Return how to read the drain of ours against the fastest of some queues."""
+    """Return a function that compares our drain with the fastest of some queues."""
 
     def read(parts: Parts) -> Verdict | None:
         found = parts.get(part, {})
@@ -77,7 +77,7 @@ def at_once(parts: Parts) -> Verdict | None:
 
 
 def picked_up(way: str, middle: float | None, late: float) -> Any:
-    """Return how to read the latency on one database, in milliseconds."""
+    """Return a function that judges the latency on one database, with limits in milliseconds."""
 
     def read(parts: Parts) -> Verdict | None:
         values = parts.get("latency", {}).get(way)
@@ -99,7 +99,7 @@ def cron(parts: Parts) -> Verdict | None:
 
 
 def in_a_large_table(kind: str) -> Any:
-    """Return how to read the drain in a table with a million other rows."""
+    """Return a function that judges the drain in a table with a million other rows."""
 
     def read(parts: Parts) -> Verdict | None:
         rates = parts.get("growth", {}).get("rates", {}).get(kind)
@@ -141,6 +141,12 @@ def goal_of_drain(part: str, ours: str, names: tuple[str, ...], least: float, wh
     return Goal(what, f"≥ {least:g}×", beside_best(part, ours, names, least))
 
 
+# What wakes an idle worker besides a caller, as `parts/latency.py` names it.
+OTHERS_THAN_CALLERS = (
+    "PostgreSQL, an occurrence that another worker queues",
+    "PostgreSQL, a schedule run by hand in the admin",
+    "PostgreSQL, the replacement of a killed worker's task",
+)
 WAITED = "idle worker, from the caller's commit to the start of the task"
 
 GOALS = (
@@ -172,6 +178,10 @@ GOALS = (
         f"pick-up on PostgreSQL: {WAITED}",
         "p50 ≤ 5 ms, p99 ≤ 20 ms",
         picked_up("PostgreSQL", 5, 20),
+    ),
+    *(
+        Goal(f"pick-up on {way}", "p99 ≤ 20 ms", picked_up(way, None, 20))
+        for way in OTHERS_THAN_CALLERS
     ),
     Goal(
         "pick-up on MariaDB with Redis",

@@ -1,4 +1,4 @@
-"""What a run says of the machine; nothing that tells where it stands."""
+"""What a run records about the machine, without anything that identifies it."""
 
 import os
 import platform
@@ -14,7 +14,8 @@ def machine() -> dict[str, str]:
         "processor": processor(),
         "memory": f"{pages / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}",
-        # Above the number of cores, others were at work: ratios hold, rates do not.
+        # A load above the number of cores means that other programs ran. The ratios are still
+        # valid, but the rates are not.
         "load before": f"{os.getloadavg()[0]:.1f}",
     }
 

@@ -1,4 +1,4 @@
-"""One measurement of one contestant on an empty database, checked to have run every task once."""
+"""Measure one contestant on an empty database, and check that it ran every task once."""
 
 import os
 import signal
@@ -23,14 +23,14 @@ POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Drained:
-    """What one drain showed; rates in tasks a second, the peak of memory in megabytes."""
+    """The result of one drain: rates in tasks a second, and peak memory in megabytes."""
 
     rate: float
     peak_megabytes: float
 
 
 class Site:
-    """A contestant on one database, with a ledger: what the steps of a measurement share."""
+    """A contestant on one database, with a ledger. The steps of a measurement share it."""
 
     def __init__(self, contestant: Contestant, database: str, name: str, folder: Path) -> None:
         self.contestant = contestant
@@ -49,7 +49,7 @@ class Site:
         self.ledger.write_bytes(b"")
 
     def ask(self, *arguments: object) -> str:
-        """Have the peer's driver do one thing and return what it printed."""
+        """Run one command of the peer's driver, and return its output."""
         try:
             ran = subprocess.run(
                 self._driver(*arguments),
@@ -67,10 +67,10 @@ class Site:
         return ran.stdout.strip()
 
     def drain(self, count: int) -> Drained:
-        """Start the worker and return how fast it ran `count` tasks that wait.
+        """Start the worker, and return how fast it ran `count` waiting tasks.
 
-        The clock runs from the first task (the moment when every process has run one) until the
-        last outcome is stored.
+        The clock runs from the moment when every process has run a task until the last outcome is
+        stored.
         """
         with self._watcher(count) as watcher, self.working() as worker:
             self.wait_for(count, worker)
@@ -87,9 +87,9 @@ class Site:
         return Drained(after / (settled - began) * 1e9, worker.peak_megabytes)
 
     def drain_head(self, count: int) -> float:
-        """Start the worker and return how fast it ran the first `count` tasks of those that wait.
+        """Start the worker, and return how fast it ran the first `count` waiting tasks.
 
-        Only these have a number; the clock runs from the first of them to the last.
+        Only these have a number. The clock runs from the first of them to the last.
         """
         with self.working() as worker:
             self.wait_for(count, worker)
@@ -99,7 +99,7 @@ class Site:
         return (count - 1) / (max(moments) - min(moments)) * 1e9
 
     def records(self) -> list[tuple[int, int, int]]:
-        """Return what the tasks noted: number, moment, process."""
+        """Return the records of the tasks: number, moment, process."""
         held = self.ledger.read_bytes()
         return list(RECORD.iter_unpack(held[: len(held) // RECORD.size * RECORD.size]))
 
@@ -108,7 +108,7 @@ class Site:
         return self.ledger.stat().st_size // RECORD.size
 
     def check(self, records: list[tuple[int, int, int]], count: int) -> None:
-        """Raise Unmeasurable unless the tasks 0, 1 … ran once each."""
+        """Raise Unmeasurable unless each of the tasks 0, 1 … ran once."""
         numbers = [number for number, _, _ in records]
         if sorted(numbers) != list(range(count)):
             missing = len(set(range(count)).difference(numbers))
@@ -119,7 +119,7 @@ class Site:
 
     @contextmanager
     def _watcher(self, count: int) -> "Iterator[subprocess.Popen[str]]":
-        """Have a process ready that tells when the last outcome is stored."""
+        """Start a process that reports when the last outcome is stored."""
         watcher = subprocess.Popen(
             self._driver("settle", count),
             cwd=BENCHMARKS,
@@ -139,7 +139,7 @@ class Site:
 
     @contextmanager
     def working(self) -> Iterator["Worker"]:
-        """Have the worker run."""
+        """Run the worker during the block."""
         command = [str(python_of(self.contestant.venv)), *self.contestant.worker]
         with self.log.open("wb") as log:
             started = Worker(
@@ -158,14 +158,14 @@ class Site:
             started.stop(self.contestant.stop)
 
     def wait_for(self, count: int, worker: "Worker") -> None:
-        """Wait until so many tasks have run; a worker that stands still is an error."""
+        """Wait until this many tasks have run. Raises Unmeasurable if the worker stalls."""
         seen, changed = -1, time.monotonic()
         while (ran := self.ran()) < count:
             if ran != seen:
                 seen, changed = ran, time.monotonic()
             ended = worker.process.poll()
             if ended is not None or time.monotonic() - changed > STALL_SECONDS:
-                why = f"ended with {ended}" if ended is not None else "stood still"
+                why = f"ended with {ended}" if ended is not None else "stalled"
                 raise Unmeasurable(
                     f"the worker of {self.contestant.peer} {why} after {ran} of {count} tasks:\n"
                     f"{self.log.read_text(errors='replace')[-2000:]}"
@@ -173,7 +173,7 @@ class Site:
             time.sleep(POLL_SECONDS)
 
     def _settled(self, watcher: "subprocess.Popen[str]") -> int:
-        """Return the monotonic clock, in nanoseconds, when nothing was left."""
+        """Return the monotonic time, in nanoseconds, at which no task was left."""
         try:
             output, errors = watcher.communicate("go\n", timeout=STEP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -191,14 +191,14 @@ class Site:
 
 
 class Worker:
-    """A worker that runs in a session of its own, with whatever it forked."""
+    """A worker in its own session, with all processes that it forked."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self.process = process
         self.peak_megabytes = 0.0
 
     def stop(self, number: signal.Signals) -> None:
-        """End it as its documentation says; kill what is left of its session after a while."""
+        """End it as its documentation says, and kill the rest of its session after a while."""
         self.peak_megabytes = sum(map(_peak_megabytes, self._session()))
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -210,7 +210,7 @@ class Worker:
         self.process.wait()
 
     def held_megabytes(self) -> float:
-        """Return what its session holds now, with pages that its processes share counted once."""
+        """Return the memory of its session, counting pages that its processes share once."""
         return sum(map(_held_megabytes, self._session()))
 
     def _session(self) -> list[int]:
@@ -223,12 +223,12 @@ class Worker:
 
 
 def _peak_megabytes(pid: int) -> float:
-    """Return the most memory that a process ever held, or 0 when it has ended."""
+    """Return the peak memory of a process, or 0 if it has ended."""
     return _megabytes(pid, "status", "VmHWM")
 
 
 def _held_megabytes(pid: int) -> float:
-    """Return a process's share of the memory that it holds, or 0 when it has ended."""
+    """Return a process's share of the memory that it uses, or 0 if it has ended."""
     return _megabytes(pid, "smaps_rollup", "Pss")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("svg")
-# Text stays text, and the same figures give the same file.
+# Keep text as text, and make the same figures give the same file.
 matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "benchmarks", "font.size": 9})
 
 from matplotlib import pyplot
@@ -18,7 +18,7 @@ INCHES = (5.2, 3.0)
 
 
 def draw(parts: dict[str, Any], folder: Path) -> None:
-    """Draw what was measured into `benchmarks-….svg` files."""
+    """Draw the results into `benchmarks-….svg` files."""
     plots = {
         "processes": ("processes", processes),
         "growth": ("table-size", table_size),
@@ -47,7 +47,7 @@ def processes(axes: Axes, found: dict[str, Any]) -> None:
 def table_size(axes: Axes, found: dict[str, Any]) -> None:
     for kind, rates in found["rates"].items():
         line(axes, [int(size) for size in rates], list(rates.values()), f"{kind} rows")
-    # Linear up to the first size, so that the empty table has its place.
+    # The scale is linear up to the first size, so that it can show the empty table.
     sizes = sorted(int(size) for size in found["rates"]["finished"])
     axes.set_xscale("symlog", linthresh=sizes[1])
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
@@ -65,7 +65,7 @@ def long_transaction(axes: Axes, found: dict[str, Any]) -> None:
 
 
 def line(axes: Axes, where: list[int], rounds: list[list[float]], label: str = "") -> None:
-    """Draw medians, with bars from the least to the most."""
+    """Draw medians, with bars from the minimum to the maximum."""
     middles = [statistics.median(rates) for rates in rounds]
     below = [middle - min(rates) for middle, rates in zip(middles, rounds, strict=True)]
     above = [max(rates) - middle for middle, rates in zip(middles, rounds, strict=True)]

@@ -1,6 +1,6 @@
-"""The page that a run gives: goals, tables, and what all of it was measured with.
+"""Write the page of a run: its goals, its tables, and the conditions of the measurement.
 
-Nothing but the standard library, so that a test can render a page without any queue installed.
+It uses only the standard library, so that a test can render a page without any queue installed.
 """
 
 import json
@@ -13,54 +13,61 @@ from harness.tables import table
 
 Results = dict[str, Any]
 
-# Part, heading, what is said of it, the plot beneath its table.
+# Part, heading, text, and the plot below its table.
 SECTIONS = (
     (
         "drain",
         "Drain on PostgreSQL",
-        "No-op tasks that wait, run by one worker. Of a peer's variants the fastest counts.",
+        "One worker runs no-op tasks that are waiting. If a queue has several variants, the "
+        "fastest counts.",
         "",
     ),
-    ("sqlite", "Drain on SQLite", "WAL, every commit on disk.", ""),
+    (
+        "sqlite",
+        "Drain on SQLite",
+        "SQLite runs in WAL mode, and every commit reaches the disk.",
+        "",
+    ),
     (
         "processes",
         "More processes",
-        "`worker --processes=N`; the clock runs once every process has run a task.",
+        "`worker --processes=N`. The clock starts when every process has run a task.",
         "processes",
     ),
     (
         "enqueue",
         "Enqueue",
-        "In turns, fifty calls each, every call with a commit of its own; then `queue_many`.",
+        "Both take turns of fifty calls, and every call has a commit of its own. Then follows "
+        "`queue_many`.",
         "",
     ),
     (
         "latency",
         "Pick-up",
-        "A worker that has gone back to sleep, called every 0.3 to 0.6 s: from the caller's commit "
-        "to the start of the task.",
+        "The time from the commit that queues a row to the start of its task. The worker is idle, "
+        "and a row comes every 0.3 to 0.6 s: from a caller where nothing else is said.",
         "",
     ),
-    ("cron", "Cron by the second", "From the second to the start of its task.", ""),
+    ("cron", "Cron by the second", "The time from the second to the start of its task.", ""),
     (
         "growth",
         "Large tables",
-        "The other rows have run, or wait behind those that are measured.",
+        "The other rows have run, or wait behind the measured ones.",
         "table-size",
     ),
     (
         "snapshot",
         "One long transaction",
-        "Another session holds a `REPEATABLE READ` snapshot open: dead rows stay in the table and "
+        "Another session holds a `REPEATABLE READ` snapshot open. Dead rows stay in the table and "
         "in its indexes until it ends.",
         "long-transaction",
     ),
     ("memory", "Memory", "", ""),
-    ("idle", "An idle worker", "Told by NOTIFY; looks at each tick all the same.", ""),
+    ("idle", "An idle worker", "NOTIFY wakes the worker. It also looks at each tick.", ""),
     (
         "hotspots",
         "Where the time of a drain goes",
-        "Samples of the worker's main thread, taken by processor time; the rest is waiting.",
+        "Samples of the worker's main thread by processor time. The rest is waiting.",
         "",
     ),
 )
@@ -72,13 +79,13 @@ SHORT = {
 
 
 def render(results: Results, *others: Results) -> str:
-    """Return the page of a run, in Markdown, with what other runs say of the goals."""
+    """Return the page of a run, in Markdown, with the verdicts of other runs on the goals."""
     parts = results["parts"]
     blocks = [
         "# Benchmarks",
         f"Written by `{results['command']}`. Ratios are medians of the ratios within a round, in "
-        "which everybody takes a turn; a round in which a task is missing or ran twice is "
-        "refused. How it is measured: [benchmarks/README.md](../benchmarks/README.md).",
+        "which every queue takes a turn. A round in which a task is missing or ran twice is "
+        "refused. [benchmarks/README.md](../benchmarks/README.md) explains how it is measured.",
         SHORT[results["extent"]],
         "## Goals",
         goals(results, *others),
@@ -97,7 +104,7 @@ def render(results: Results, *others: Results) -> str:
 
 
 def goals(*runs: Results) -> str:
-    """Return the table of goals; one whose part was not measured says so."""
+    """Return the table of goals, including those that were not measured."""
     rows = []
     for goal in GOALS:
         cells = []
@@ -116,14 +123,14 @@ def goals(*runs: Results) -> str:
 
 
 def whereabouts(run: Results) -> str:
-    """Return what a run measured, and on what machine."""
+    """Return which queue a run measured, and on which machine."""
     ours = run["environments"].get("ours", {"queue": "other queues only"})
     machine = run["machine"]
     return f"{ours['queue']}, on {machine['cores']} cores of {machine['processor']}"
 
 
 def left_out(problems: dict[str, str]) -> str:
-    """Name what could not be measured, and why."""
+    """Return a list of what could not be measured, and why."""
     if not problems:
         return ""
     lines = [f"* {what}: {problem.splitlines()[0]}" for what, problem in problems.items()]
@@ -131,7 +138,7 @@ def left_out(problems: dict[str, str]) -> str:
 
 
 def conditions(results: Results) -> str:
-    """Return machine, servers and versions, and how to do it again."""
+    """Return the machine, the servers and the versions, and how to repeat the run."""
     servers = {
         title: ", ".join(f"{name} {value}" for name, value in settings.items() if name != title)
         for title, settings in results["servers"].items()
@@ -166,6 +173,6 @@ def read(path: Path) -> Results:
 
 
 def write(path: Path, results: Results) -> None:
-    """Keep the results of a run."""
+    """Write the results of a run to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Empty databases to measure on, and what the servers say of themselves."""
+"""Empty databases to measure on, and the settings of their servers."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from harness.environments import Unmeasurable
 REDIS_URL = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379/15")
 CONNECT_SECONDS = 5
 
-# For libpq and for the peers' settings: ours and every peer's connections alike.
+# For libpq and for the peers' settings, so that all connections use the same server.
 os.environ.setdefault("PGHOST", "127.0.0.1")
 os.environ.setdefault("PGUSER", "postgres")
 os.environ.setdefault("MYSQL_HOST", "127.0.0.1")
@@ -50,20 +50,20 @@ class PostgreSQL:
         self.ask(f"CREATE DATABASE {self.name}", database="postgres")
 
     def keep(self, label: str) -> None:
-        """Keep the database as it is under another name, for `bring_back`."""
+        """Copy the database to another name, for `bring_back`."""
         self._copy(self.name, f"{self.name}_{label}")
 
     def bring_back(self, label: str) -> None:
-        """Make the database what it was when it was kept."""
+        """Restore the database from a copy made by `keep`."""
         self._copy(f"{self.name}_{label}", self.name)
 
     def settle(self) -> None:
-        """Leave nothing of the set-up for later: no statistics to gather, nothing to flush."""
+        """Finish the work of the set-up, so that no statistics or writes are left for later."""
         self.ask("VACUUM ANALYZE")
         self.ask("CHECKPOINT")
 
     def drop(self) -> None:
-        """Drop the database and all that were kept."""
+        """Drop the database and its copies."""
         listed = "SELECT string_agg(datname, ' ') FROM pg_database WHERE datname LIKE %s"
         pattern = self.name.replace("_", r"\_") + "%"
         for name in self.ask(listed, pattern, database="postgres").split():
@@ -74,7 +74,7 @@ class PostgreSQL:
         return {self.title: shown.pop("server_version").split(" ")[0], **shown}
 
     def transactions(self) -> int:
-        """Return how many transactions were committed in the database so far."""
+        """Return how many transactions the database has committed so far."""
         counted = "SELECT xact_commit FROM pg_stat_database WHERE datname = %s"
         return int(self.ask(counted, self.name, database="postgres"))
 
@@ -91,10 +91,10 @@ class PostgreSQL:
             ) from error
 
     def ask(self, statement: str, *values: str, database: str = "") -> str:
-        """Run a statement and return its first value, "" for none."""
+        """Run a statement and return its first value, or "" if there is none."""
         try:
             with self.connect(database) as connection:
-                # Without values a percent sign is one.
+                # Without values, percent signs need no escape.
                 cursor = connection.execute(statement, values or None)
                 row = cursor.fetchone() if cursor.description else None
         except psycopg.Error as error:
@@ -106,7 +106,7 @@ class PostgreSQL:
 
     def _copy(self, source: str, target: str) -> None:
         self._drop(target)
-        # Before 15, copying files is the only way; the newer one writes all of it to the log.
+        # Copy files, the only way before 15. The newer default writes everything to the log.
         newer = int(self.ask("SHOW server_version_num", database="postgres")) >= 150_000
         strategy = "STRATEGY file_copy" if newer else ""
         self.ask(f"CREATE DATABASE {target} TEMPLATE {source} {strategy}", database="postgres")
@@ -168,7 +168,7 @@ class MariaDB:
 
 
 class SQLite:
-    """A database file in a folder of this run."""
+    """A database file in the folder of this run."""
 
     kind = "sqlite"
     title = "SQLite"
@@ -195,7 +195,7 @@ class SQLite:
 
 
 class Redis:
-    """One numbered database of a Redis server, empty when we come and when we go."""
+    """One numbered database of a Redis server, empty before and after the run."""
 
     kind = "redis"
     title = "Redis"
@@ -204,7 +204,7 @@ class Redis:
         self.client = redis.Redis.from_url(REDIS_URL, socket_timeout=CONNECT_SECONDS)
 
     def check(self) -> None:
-        """Raise Unmeasurable when Redis does not answer or holds what is not ours."""
+        """Raise Unmeasurable if Redis does not answer or has keys that are not ours."""
         try:
             held = self.client.dbsize()
         except redis.RedisError as error:
@@ -214,8 +214,8 @@ class Redis:
             ) from error
         if held:
             raise Unmeasurable(
-                f"{REDIS_URL} holds {held} keys, and would be emptied. "
-                "Name an unused database in BENCH_REDIS_URL."
+                f"{REDIS_URL} has {held} keys and would be emptied. "
+                "Set BENCH_REDIS_URL to an unused database."
             )
 
     def make_empty(self) -> None:
@@ -232,7 +232,7 @@ class Redis:
 
 
 def _line(error: Exception) -> str:
-    """Return what an error says, in one line without a full stop."""
+    """Return the message of an error, on one line and without a full stop."""
     text = str(error.args[-1] if error.args else error)
     return " ".join(text.split()).rstrip(".?")
 

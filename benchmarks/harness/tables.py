@@ -1,4 +1,4 @@
-"""The sections of the page, each from the figures of one part."""
+"""The tables of the page, each from the figures of one part."""
 
 import statistics
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ NOTES = {
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]], numbers_from: int = 1) -> str:
-    """Return a Markdown table whose columns from some number on stand to the right."""
+    """Return a Markdown table, right-aligned from the column `numbers_from` on."""
     header = list(header)
     marks = ["---" if column < numbers_from else "--:" for column in range(len(header))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, marks, *rows))
@@ -36,7 +36,7 @@ def spread(rates: list[float]) -> str:
 
 
 def contest(found: Found) -> str:
-    """Return what every queue showed, and how many times ours is as fast."""
+    """Return the results of every queue, and the ratio of ours to each."""
     header = [
         *("queue", "release", "drained/s: median (min to max)", "ours ÷ it"),
         *("queued/s one by one", "peak MB"),
@@ -107,7 +107,7 @@ def cron(parts: Parts) -> str:
 
 
 def timing(name: str, values: list[float]) -> list[str]:
-    """Return the percentiles of some milliseconds, as cells."""
+    """Return the percentiles of times in milliseconds, as cells."""
     shares = [percentile(values, share) for share in (0.5, 0.9, 0.99, 1.0)]
     return [name, *(f"{value:.1f}" for value in shares), str(len(values))]
 

@@ -1,4 +1,4 @@
-"""What is measured, each part on its own: a function that takes the run and returns its figures."""
+"""The parts of a run. Each is a function that takes the run and returns its figures."""
 
 from collections.abc import Callable
 from typing import Any

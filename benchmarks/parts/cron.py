@@ -1,4 +1,4 @@
-"""How late a schedule by the second is: from each second to the start of its task."""
+"""How late a schedule by the second is: the time from each second to the start of its task."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,7 +7,7 @@ from harness.bench import Bench
 from harness.contestants import CONTESTANTS
 from harness.environments import Unmeasurable
 
-# The first occurrences fall into the start of the worker.
+# The first occurrences fall into the worker's start.
 SKIPPED = 2
 
 
@@ -15,7 +15,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     """Return the milliseconds by which each occurrence was late."""
     count = bench.extent.cron_seconds + SKIPPED
     site = bench.site(replace(CONTESTANTS["ours"], environment={"BENCH_CRON": "1"}), "postgresql")
-    bench.tell(f"cron: {count} s")
+    bench.log(f"cron: {count} s")
     with site.working() as worker:
         site.wait_for(count, worker)
     records = sorted(site.records())[:count]

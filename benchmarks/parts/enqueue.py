@@ -1,4 +1,4 @@
-"""What queueing costs: `queue()` beside `Model.objects.create`, `queue_many` beside `queue()`."""
+"""The cost of `queue()` against `Model.objects.create`, and of `queue_many` against `queue()`."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ DATABASES = {
 
 
 def measure(bench: Bench) -> dict[str, Any]:
-    """Return what each round showed, by database."""
+    """Return the results of each round, by database."""
     found: dict[str, dict[str, list[float]]] = {}
     left_out = set()
     for kind in bench.turns("enqueue", DATABASES):

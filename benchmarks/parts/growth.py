@@ -1,6 +1,6 @@
-"""Drain in a table that holds rows which have run, or which wait behind those that are measured.
+"""Drain in a table with other rows, which have run, or which wait behind the measured ones.
 
-Each table is made once, by SQL, analysed, and copied for each round.
+Each table is created once, by SQL, analysed, and copied for each round.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     tables = [("finished", 0)]
     tables += [(kind, size) for kind in ("finished", "waiting") for size in bench.extent.sizes[1:]]
     for kind, size in tables:
-        bench.tell(f"growth: making a table with {size:,} {kind} rows")
+        bench.log(f"growth: making a table with {size:,} {kind} rows")
         table(bench, kind, size, bench.extent.head)
         server.keep(f"{kind}_{size}")
     rates: dict[str, dict[str, list[float]]] = {"finished": {}, "waiting": {}}
@@ -27,13 +27,13 @@ def measure(bench: Bench) -> dict[str, Any]:
         server.ask("CHECKPOINT")
         site = bench.site(OURS, "postgresql", setup=False)
         rates[kind].setdefault(str(size), []).append(site.drain_head(bench.extent.head))
-    # Without other rows both are the same table.
+    # Without other rows, both tables are the same.
     rates["waiting"] = {"0": rates["finished"]["0"], **rates["waiting"]}
     return {"tasks": bench.extent.head, "rates": rates}
 
 
 def table(bench: Bench, kind: str, size: int, head: int) -> Site:
-    """Make a table of `head` tasks to measure and `size` other rows."""
+    """Create a table of `head` tasks to measure and `size` other rows."""
     site = bench.site(OURS, "postgresql")
     site.ask("fill", 0, head)
     if size:

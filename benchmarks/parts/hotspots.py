@@ -1,4 +1,4 @@
-"""Where the time of a drain goes: samples of the worker's main thread, by processor time."""
+"""Where a drain spends its time: samples of the worker's main thread, by processor time."""
 
 import json
 from collections import Counter
@@ -9,20 +9,36 @@ from harness.bench import Bench
 from harness.contestants import CONTESTANTS
 from harness.environments import Unmeasurable
 
-# The first of these that an innermost frame belongs to: a part of its path, what it is called.
+# A part of a frame's path, and its name in the table. The first match counts.
 PLACES = (
     ("/peers/ledger.py:", "the task itself: a write into a file"),
     ("/django_toosimple_q/payload.py:", "payloads: signing, pickling, opening"),
     ("/picklefield/", "payloads: signing, pickling, opening"),
     ("/pickle.py:", "payloads: signing, pickling, opening"),
     ("/json/", "rows to JSON, as one parameter"),
-    ("/django_toosimple_q/worker/executor.py:", "running a task: capture, time limit, outcome"),
-    ("/django_toosimple_q/worker/capture.py:", "running a task: capture, time limit, outcome"),
-    ("/django_toosimple_q/worker/boundary.py:", "running a task: capture, time limit, outcome"),
-    ("/django_toosimple_q/worker/deadline.py:", "running a task: capture, time limit, outcome"),
-    ("/django_toosimple_q/worker/", "the worker's own loop: hands, batches, looks"),
+    (
+        "/django_toosimple_q/worker/execution/executor.py:",
+        "running a task: capture, time limit, outcome",
+    ),
+    (
+        "/django_toosimple_q/worker/execution/output.py:",
+        "running a task: capture, time limit, outcome",
+    ),
+    (
+        "/django_toosimple_q/worker/execution/isolation.py:",
+        "running a task: capture, time limit, outcome",
+    ),
+    (
+        "/django_toosimple_q/worker/execution/deadline.py:",
+        "running a task: capture, time limit, outcome",
+    ),
+    ("/django_toosimple_q/text.py:", "running a task: capture, time limit, outcome"),
+    ("/django_toosimple_q/failure.py:", "running a task: capture, time limit, outcome"),
+    ("/django_toosimple_q/worker/execution/", "running a task: output, time limit, outcome"),
+    ("/django_toosimple_q/worker/", "the worker's own loop: in flight, batches, backlog"),
     ("/django_toosimple_q/store/", "the store: SQL, rows to values"),
-    ("/django_toosimple_q/notify/", "waiting for hints"),
+    ("/django_toosimple_q/databases/", "the store: SQL, rows to values"),
+    ("/django_toosimple_q/wakeups/", "waiting for hints"),
     ("/django_toosimple_q/", "the rest of this package"),
     ("/psycopg", "psycopg: sending, receiving, converting"),
     ("/backends/sqlite3/", "SQLite: its statements and commits"),
@@ -33,17 +49,17 @@ MOST_FUNCTIONS = 12
 
 
 def measure(bench: Bench) -> dict[str, Any]:
-    """Return where the time goes, by the kind of database."""
+    """Return where the time is spent, by kind of database."""
     return {kind: sampled(bench, kind) for kind in ("postgresql", "sqlite")}
 
 
 def sampled(bench: Bench, kind: str) -> dict[str, Any]:
-    """Return the shares of the time by place, and of the functions that take most of it."""
+    """Return the shares of time by part of the code, and the functions that take most time."""
     count = bench.extent.sampled_tasks
     samples_file = bench.folder / f"samples-{kind}.json"
     worker = ("-m", "peers.ours.sampled", str(samples_file), "worker", "-v0")
     site = bench.site(replace(CONTESTANTS["ours"], worker=worker), kind)
-    bench.tell(f"hotspots: {count:,} tasks on {kind} under a sampler")
+    bench.log(f"hotspots: {count:,} tasks on {kind} under a sampler")
     site.ask("fill", 0, count)
     bench.server(kind).settle()
     drained = site.drain(count)
@@ -67,18 +83,18 @@ def sampled(bench: Bench, kind: str) -> dict[str, Any]:
 def within(
     records: list[tuple[int, int, int]], samples: list[tuple[int, float, list[str]]]
 ) -> tuple[list[list[str]], float]:
-    """Return the stacks of the drain, and the share of its time that no processor was used."""
+    """Return the stacks of the drain, and the share of its time without processor use."""
     moments = [at for _, at, _ in records]
     during = [one for one in samples if min(moments) <= one[0] <= max(moments)]
     if len(during) < 2:
-        raise Unmeasurable("the sampler saw nothing of the drain.")
+        raise Unmeasurable("the sampler has no samples of the drain.")
     (began, used_before, _), (ended, used, _) = during[0], during[-1]
     waiting = 1 - (used - used_before) / ((ended - began) / 1e9)
     return [stack for _, _, stack in during], max(waiting, 0.0)
 
 
 def place(stack: list[str]) -> str:
-    """Return the name of what the innermost known frame belongs to."""
+    """Return the name of the part of the code with the innermost known frame."""
     for frame in stack:
         for part, name in PLACES:
             if part in frame:

@@ -1,7 +1,7 @@
-"""What an idle worker costs: the queries of its main thread for each tick, its share of a core.
+"""The cost of an idle worker: queries of its main thread for each tick, and its share of a core.
 
-The queries are counted in a run of their own, with a short tick. Heartbeats and upkeep go on in
-another thread; they are in what the server counts.
+The queries are counted in a separate run with a short tick. Heartbeats and maintenance run in
+other threads. They are included in what the server counts.
 """
 
 import json
@@ -18,7 +18,7 @@ from harness.measure import Site
 
 OURS = CONTESTANTS["ours"]
 SHORT_TICK_SECONDS = 0.5
-# What is left of the start is over, and has reached the server's statistics.
+# By then, the worker's start is over and has reached the server's statistics.
 SETTLED_SECONDS = 12
 
 
@@ -40,21 +40,21 @@ def queries(bench: Bench, seconds: int) -> float:
     command = ("worker", "-v0", f"--tick={SHORT_TICK_SECONDS}")
     worker = ("-m", "peers.ours.counted", str(counts), *command)
     site = bench.site(replace(OURS, worker=worker), "postgresql")
-    bench.tell(f"idle: {seconds} s with a tick of {SHORT_TICK_SECONDS} s")
+    bench.log(f"idle: {seconds} s with a tick of {SHORT_TICK_SECONDS} s")
     began, ended = idle(site, seconds)[1]
     moments = [at for at in json.loads(counts.read_text()) if began <= at <= ended]
     if len(moments) < 2:
         raise Unmeasurable(f"the worker sent {len(moments)} statements in {seconds} s of ticks.")
-    # From statement to statement, so that it does not matter where in a tick the span began.
+    # Count from statement to statement, so that it does not matter where in a tick the span began.
     ticks = (moments[-1] - moments[0]) / 1e9 / SHORT_TICK_SECONDS
     return (len(moments) - 1) / ticks
 
 
 def costs(bench: Bench, seconds: int) -> tuple[int, float]:
-    """Return what an idle worker commits in so many seconds, and its share of a core."""
+    """Return how much an idle worker commits in some seconds, and its share of a core."""
     site = bench.site(OURS, "postgresql")
     server = bench.server("postgresql")
-    bench.tell(f"idle: {seconds} s with its own tick")
+    bench.log(f"idle: {seconds} s with its own tick")
     (committed, used), _ = idle(
         site, seconds, lambda pid: (server.transactions(), cpu_seconds(pid))
     )
@@ -62,7 +62,7 @@ def costs(bench: Bench, seconds: int) -> tuple[int, float]:
 
 
 def idle(site: Site, seconds: int, read: Any = lambda _: ()) -> tuple[list[float], tuple[int, int]]:
-    """Let a worker idle; return by how much each reading grew, and the span in nanoseconds."""
+    """Let a worker idle. Return the growth of each reading, and the span in nanoseconds."""
     site.ask("enqueue", 0, 1)
     with site.working() as worker:
         site.wait_for(1, worker)
@@ -74,6 +74,6 @@ def idle(site: Site, seconds: int, read: Any = lambda _: ()) -> tuple[list[float
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has taken."""
+    """Return the processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""Pick-up of a call by an idle worker: from the caller's commit to the start of the task."""
+"""Pick-up of a row by an idle worker: from the commit that queued it to the start of its task."""
 
 import json
 from dataclasses import replace
@@ -9,8 +9,12 @@ from harness.contestants import CONTESTANTS, Contestant
 from harness.environments import Unmeasurable
 
 OURS = CONTESTANTS["ours"]
+# By title: the database, who takes part, and how rows are queued.
 WAYS = {
-    "PostgreSQL": ("postgresql", OURS),
+    "PostgreSQL": ("postgresql", OURS, "call"),
+    "PostgreSQL, an occurrence that another worker queues": ("postgresql", OURS, "schedule"),
+    "PostgreSQL, a schedule run by hand in the admin": ("postgresql", OURS, "hand"),
+    "PostgreSQL, the replacement of a killed worker's task": ("postgresql", OURS, "rescue"),
     "MariaDB with Redis": (
         "mariadb",
         replace(
@@ -19,31 +23,32 @@ WAYS = {
             environment={"BENCH_WAKE_BY_REDIS": "1"},
             redis=True,
         ),
+        "call",
     ),
-    "SQLite": ("sqlite", OURS),
+    "SQLite": ("sqlite", OURS, "call"),
 }
 
 
 def measure(bench: Bench) -> dict[str, Any]:
     """Return, by database, the milliseconds of each pick-up."""
     found = {}
-    for way, (kind, contestant) in WAYS.items():
-        bench.tell(f"latency: {way}")
+    for title, (kind, contestant, way) in WAYS.items():
+        bench.log(f"latency: {title}")
         try:
-            found[way] = pickups(bench, contestant, kind)
+            found[title] = pickups(bench, contestant, kind, way)
         except Unmeasurable as problem:
-            bench.leave_out(f"latency on {way}", problem)
+            bench.leave_out(f"latency on {title}", problem)
     return found
 
 
-def pickups(bench: Bench, contestant: Contestant, kind: str) -> list[float]:
-    """Call an idle worker again and again."""
+def pickups(bench: Bench, contestant: Contestant, kind: str, way: str) -> list[float]:
+    """Queue rows for an idle worker again and again."""
     count = bench.extent.pickups
     site = bench.site(contestant, kind)
-    site.ask("enqueue", 0, 1)  # tells when the worker is up
+    site.ask("enqueue", 0, 1)  # shows when the worker is up
     with site.working() as worker:
         site.wait_for(1, worker)
-        commits = json.loads(site.ask("run", "pickups", count))
+        commits = json.loads(site.ask("run", "pickups", count, way))
         site.wait_for(count + 1, worker)
     records = site.records()
     site.check(records, count + 1)

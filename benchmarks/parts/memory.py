@@ -1,6 +1,6 @@
-"""Memory of workers that have drained tasks: one, over a Django process that does nothing; several.
+"""Memory of one or several workers after a drain, compared with an idle Django process.
 
-What processes share is counted once, as the kernel divides it up among them (Pss).
+Shared memory is counted once, since the kernel divides it among the processes (Pss).
 """
 
 import subprocess
@@ -15,12 +15,12 @@ from harness.measure import Site
 
 OURS = CONTESTANTS["ours"]
 PROCESSES = 4
-# `pass`, and what the process held at most until then.
+# `pass`, followed by printing the process's peak memory.
 NOTHING = "pass; print(open('/proc/self/status').read())"
 
 
 def measure(bench: Bench) -> dict[str, Any]:
-    """Return megabytes in each round: two peaks, and what one or several workers hold."""
+    """Return megabytes in each round: two peaks, and the memory of one or several workers."""
     count = bench.extent.memory_tasks
     found: dict[str, list[float]] = {"shell": [], "worker": [], "alone": [], "together": []}
     for name in bench.turns("memory", found):
@@ -37,7 +37,7 @@ def measure(bench: Bench) -> dict[str, Any]:
 
 
 def held_megabytes(site: Site, count: int, processes: int) -> float:
-    """Return what so many processes, and their supervisor, hold once they have drained tasks."""
+    """Return the memory of some processes and their supervisor after they drained tasks."""
     command = (*COMMAND, f"--processes={processes}")
     site.contestant = replace(site.contestant, worker=command, processes=processes)
     with site.working() as worker:

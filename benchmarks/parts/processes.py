@@ -1,4 +1,4 @@
-"""Drain over the number of worker processes, each time from a copy of one database."""
+"""Drain by the number of worker processes, each time from a copy of the same database."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     """Return tasks a second in each round, by the number of processes."""
     count = bench.extent.several
     server = bench.server("postgresql")
-    bench.tell(f"processes: queueing {count:,} tasks")
+    bench.log(f"processes: queueing {count:,} tasks")
     bench.site(CONTESTANTS["ours"], "postgresql").ask("fill", 0, count)
     server.settle()
     server.keep("several")
@@ -26,7 +26,7 @@ def measure(bench: Bench) -> dict[str, Any]:
         try:
             rates[str(number)].append(site.drain(count).rate)
         except Unmeasurable as problem:
-            # Too many for these cores: the first may have run all before the last has begun.
+            # Too many for these cores: the first process may run all tasks before the last starts.
             bench.leave_out(f"{number} processes", problem)
     whole = {number: of for number, of in rates.items() if len(of) == bench.extent.rounds}
     return {"tasks": count, "rates": whole}

@@ -12,14 +12,14 @@ POLL_SECONDS = 0.05
 
 
 def measure(bench: Bench) -> dict[str, Any]:
-    """Return tasks a second before and during the long transaction, and second by second."""
+    """Return tasks a second before and during the long transaction, and for each second."""
     extent = bench.extent
-    bench.tell(f"snapshot: making a table with {extent.snapshot_rows:,} waiting rows")
+    bench.log(f"snapshot: making a table with {extent.snapshot_rows:,} waiting rows")
     site = table(bench, "waiting", extent.snapshot_rows, 1)
     before = min(BEFORE_SECONDS, extent.snapshot_seconds)
     with site.working() as worker:
         site.wait_for(1, worker)
-        bench.tell(f"snapshot: {before} s without, {extent.snapshot_seconds} s with")
+        bench.log(f"snapshot: {before} s without, {extent.snapshot_seconds} s with")
         go_on(site, worker, extent.snapshot_rows, before)
         opened = time.monotonic_ns()
         with bench.server("postgresql").connect() as session:
@@ -40,7 +40,7 @@ def measure(bench: Bench) -> dict[str, Any]:
 
 
 def go_on(site: Site, worker: Worker, rows: int, seconds: float) -> None:
-    """Wait so many seconds, or until no rows are left that could run."""
+    """Wait some seconds, or until no rows are left to run."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and site.ran() < rows and worker.process.poll() is None:
         time.sleep(POLL_SECONDS)
@@ -52,7 +52,7 @@ def rate(moments: list[int], began: int, ended: int) -> float:
 
 
 def by_second(moments: list[int], end: int) -> list[int]:
-    """Return how many tasks began in each whole second until the end."""
+    """Return how many tasks started in each whole second until the end."""
     counts = [0] * ((end - moments[0]) // 1_000_000_000)
     for at in moments:
         second = (at - moments[0]) // 1_000_000_000

@@ -1,1 +1,1 @@
-"""One package for each queue that is measured; runs in that queue's own environment."""
+"""A package for each measured queue. It runs in that queue's own environment."""

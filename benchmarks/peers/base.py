@@ -1,4 +1,4 @@
-"""The settings every peer starts from; what differs between runs comes from the environment."""
+"""The settings that all peers share. Environment variables set what differs between runs."""
 
 import os
 
@@ -10,7 +10,7 @@ INSTALLED_APPS = ["django.contrib.contenttypes"]
 REDIS_URL = os.environ.get("BENCH_REDIS_URL", "")
 
 _DATABASES = {
-    # The server, the user and the password are found by libpq, in the usual PG… variables.
+    # libpq finds the server, the user and the password in the usual PG… variables.
     "postgresql": {"ENGINE": "django.db.backends.postgresql"},
     "mariadb": {
         "ENGINE": "django.db.backends.mysql",
@@ -33,7 +33,7 @@ DATABASES = {
     "default": {
         **_DATABASES[os.environ.get("BENCH_DATABASE", "postgresql")],
         "NAME": os.environ["BENCH_NAME"],
-        # Some workers close what is "old" around each task. None spares them the reconnection.
+        # Some workers close "old" connections around each task. None avoids the reconnection.
         "CONN_MAX_AGE": None,
     }
 }

@@ -1,14 +1,14 @@
-"""Do one thing with the queue of this environment, for the harness.
+"""Run one command on the queue of this environment, for the harness.
 
-    python -m peers.drive PEER setup            make the tables
+    python -m peers.drive PEER setup            create the tables
     python -m peers.drive PEER enqueue FROM TO  queue one by one, print the seconds it took
-    python -m peers.drive PEER fill FROM TO     queue as fast as can be
+    python -m peers.drive PEER fill FROM TO     queue as fast as possible
     python -m peers.drive PEER settle COUNT     after a line on stdin: wait until nothing is left,
                                                 print the monotonic clock, check the peer's rows
-    python -m peers.drive PEER run MODULE …     print what peers.PEER.MODULE.run(…) returns, as JSON
+    python -m peers.drive PEER run MODULE …     print the result of peers.PEER.MODULE.run(…) as JSON
 
-A peer is a module `peers.PEER.tasks` with `queue(number)`, `left()`, `finished()` (None where the
-queue keeps no rows of what succeeded), and where it can do so `setup()` and `fill(numbers)`.
+A peer is a module `peers.PEER.tasks` with `queue(number)`, `left()`, `finished()` (None if the
+queue keeps no rows of succeeded tasks), and optionally `setup()` and `fill(numbers)`.
 """
 
 import json
@@ -48,13 +48,13 @@ def fill(peer: Any, first: int, end: int) -> None:
 
 
 def settle(peer: Any, count: int) -> None:
-    peer.left()  # the connection is made before the clock matters
+    peer.left()  # connect before the time matters
     print("ready", flush=True)
     sys.stdin.readline()
     deadline = time.monotonic() + PATIENCE_SECONDS
     while left := peer.left():
         if time.monotonic() > deadline:
-            sys.exit(f"{left} calls are left {PATIENCE_SECONDS:g} s after the last one began.")
+            sys.exit(f"{left} calls are left {PATIENCE_SECONDS:g} s after the last one started.")
         time.sleep(POLL_SECONDS)
     print(time.monotonic_ns())
     if peer.finished() not in (None, count):
@@ -65,7 +65,7 @@ COMMANDS = {step.__name__: step for step in (setup, enqueue, fill, settle)}
 
 
 def main(name: str, command: str, *values: str) -> None:
-    """Set Django up with the peer's settings and do one thing."""
+    """Set up Django with the peer's settings, and run one command."""
     import django
 
     os.environ["DJANGO_SETTINGS_MODULE"] = f"peers.{name}.settings"

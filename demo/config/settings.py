@@ -1,4 +1,4 @@
-"""Settings of the demo shop: SQLite by default, PostgreSQL where POSTGRES_HOST is set."""
+"""Settings of the demo shop, on SQLite, or on PostgreSQL if POSTGRES_HOST is set."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 def database() -> dict[str, Any]:
-    """Return the database that the environment names."""
+    """Return the database settings for the environment."""
     if "POSTGRES_HOST" in os.environ:
         return {
             "ENGINE": "django.db.backends.postgresql",
@@ -21,7 +21,7 @@ def database() -> dict[str, Any]:
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("DEMO_DATABASE", BASE_DIR / "demo.sqlite3"),
-        # Site and worker write at the same time: readers do not wait, writers queue up.
+        # The site and the worker write at the same time. In WAL mode, only writers wait.
         "OPTIONS": {
             "init_command": "PRAGMA journal_mode=WAL",
             "transaction_mode": "IMMEDIATE",
@@ -42,21 +42,22 @@ STATIC_URL = "/static/"
 USE_TZ = True
 TIME_ZONE = os.environ.get("TZ", "Europe/Paris")
 
-# Mail is queued in the transaction that sends it. A worker prints it, and as it keeps what tasks
-# print, the mails are read in the admin.
+# Mail is queued in the caller's transaction. A worker prints it, and since the queue stores what
+# tasks print, the admin shows the mail.
 EMAIL_BACKEND = "django_toosimple_q.contrib.mail.backends.QueueBackend"
 TOOSIMPLEQ_EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 DEFAULT_FROM_EMAIL = "shop@example.com"
 
 INSTALLED_APPS = [
+    # Before the admin, whose start page then says whether all is well.
+    "django_toosimple_q",
+    "django_toosimple_q.contrib.mail",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
-    "django_toosimple_q",
-    "django_toosimple_q.contrib.mail",
     "shop",
 ]
 MIDDLEWARE = [

@@ -1,4 +1,4 @@
-"""Two pages of the shop, its pictures, and the admin."""
+"""The URLs of the shop's page, its orders and pictures, and the admin."""
 
 from django.contrib import admin
 from django.urls import path

@@ -1,4 +1,4 @@
-"""The shop's own rows in the admin."""
+"""The shop's models in the admin."""
 
 from django.contrib import admin
 

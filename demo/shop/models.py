@@ -1,10 +1,10 @@
-"""What the shop sells, to whom, and how that went."""
+"""The shop's products, orders, reports and exchange rates."""
 
 from django.db import models
 
 
 class Product(models.Model):
-    """Something to buy, with a picture whose thumbnail a task makes."""
+    """A product with a picture. A task makes its thumbnail."""
 
     name = models.CharField(max_length=100, unique=True)
     price = models.DecimalField(max_digits=8, decimal_places=2)
@@ -16,7 +16,7 @@ class Product(models.Model):
 
 
 class Order(models.Model):
-    """One product for one customer: placed, paid by a task, shipped by a schedule."""
+    """An order of one product. A task charges it, and a schedule ships it."""
 
     class States(models.TextChoices):
         PLACED = "PLACED", "Placed"
@@ -33,7 +33,7 @@ class Order(models.Model):
 
 
 class Report(models.Model):
-    """What one day brought."""
+    """The orders and the revenue of one day."""
 
     day = models.DateField(unique=True)
     orders = models.IntegerField()
@@ -44,7 +44,7 @@ class Report(models.Model):
 
 
 class Rate(models.Model):
-    """What a euro is worth elsewhere, fetched every minute."""
+    """The exchange rate of the euro to another currency, fetched every minute."""
 
     currency = models.CharField(max_length=3, unique=True)
     value = models.DecimalField(max_digits=10, decimal_places=4)

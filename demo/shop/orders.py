@@ -1,6 +1,6 @@
-"""The life of an order: placed by somebody, then charged, shipped and forgotten by tasks.
+"""The life of an order: a customer places it, and tasks charge, ship and finally delete it.
 
-Tasks need not live in tasks.py: that module imports this one, so workers know them.
+These tasks are not in tasks.py. That module imports this one, so that workers know them.
 """
 
 from datetime import timedelta
@@ -18,9 +18,9 @@ KEPT_ORDERS = 500
 
 
 def place(product: Product, email: str) -> Order:
-    """Take an order, queue the mail that confirms it, and queue its payment.
+    """Store an order, and queue its confirmation mail and its payment.
 
-    Either all of it is stored or nothing: the queue's rows are part of this transaction.
+    All of it is stored or none, since the queue's rows are part of this transaction.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -32,14 +32,14 @@ def place(product: Product, email: str) -> Order:
             [email],
         )
         charge.queue(order.pk)
-        # Unique: however many orders come in, one of these waits.
+        # The task is unique, so only one call waits, however many orders come in.
         tidy.queue(due=now + timedelta(seconds=30))
     return order
 
 
 @register_task(name="shop.charge", queue="payments", priority=10, retries=5, retry_delay=5)
 def charge(order_id: int) -> str:
-    """Take the money for an order; the bank does not always answer, so it is tried again."""
+    """Charge the customer. The task has retries, since the bank does not always answer."""
     order = Order.objects.select_related("product").get(pk=order_id)
     print(f"charging {order.product.price} € to {order.email}")
     receipt = outside.charge(order.email, order.product.price)
@@ -50,7 +50,7 @@ def charge(order_id: int) -> str:
 @schedule_task(cron="* * * * * */10", name="shop.ship", queue="orders")
 @register_task(name="shop.ship", queue="orders", unique=True)
 def ship() -> str:
-    """Hand over what is paid for, every ten seconds."""
+    """Ship paid orders, every ten seconds."""
     with transaction.atomic():
         paid = list(Order.objects.filter(state=States.PAID).order_by("pk"))
         Order.objects.filter(pk__in=[order.pk for order in paid]).update(state=States.SHIPPED)
@@ -60,13 +60,13 @@ def ship() -> str:
 
 @register_task(name="shop.label", queue="orders", priority=5)
 def label(order_id: int, email: str) -> None:
-    """Print a label. Without retries: a printer without paper is for a person to look at."""
+    """Print a label. It has no retries, since a person has to refill the printer first."""
     outside.print_label(order_id, email)
 
 
 @register_task(name="shop.tidy", unique=True, priority=-20)
 def tidy() -> str:
-    """Forget the oldest orders; queued by each order, run once for all of them."""
+    """Delete the oldest orders. Each order queues this task, and one run serves them all."""
     kept = Order.objects.order_by("-pk").values_list("pk", flat=True)[:KEPT_ORDERS]
     deleted, _per_model = Order.objects.exclude(pk__in=list(kept)).delete()
     return f"{deleted} deleted"

@@ -1,4 +1,4 @@
-"""Pictures with nothing but the standard library: painted as PPM, made smaller, written as PNG."""
+"""Paint pictures as PPM, shrink them, and write them as PNG, with only the standard library."""
 
 import random
 import struct
@@ -10,7 +10,7 @@ Row = list[tuple[int, int, int]]
 
 
 def paint(title: str) -> bytes:
-    """Return a picture (PPM) that is always the same for the same title."""
+    """Return a picture (PPM). The same title always gives the same picture."""
     dice = random.Random(title)
     top, bottom = _colour(dice), _colour(dice)
     discs = [_disc(dice) for _ in range(5)]
@@ -48,7 +48,7 @@ def _average(lines: list[bytes], x: int, factor: int) -> tuple[int, int, int]:
 
 
 def _png(rows: list[Row]) -> bytes:
-    # Each line of a PNG begins with the number of its filter; 0 is none.
+    # Each line of a PNG begins with the number of its filter. 0 means none.
     raw = b"".join(b"\0" + bytes(part for pixel in row for part in pixel) for row in rows)
     size = struct.pack(">IIBBBBB", len(rows[0]), len(rows), 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", size), (b"IDAT", zlib.compress(raw)), (b"IEND", b""))

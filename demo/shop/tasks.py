@@ -1,4 +1,4 @@
-"""The shop's work by the clock and in the background; see orders.py for that of orders."""
+"""The shop's schedules and background tasks. Those of orders are in orders.py."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ CUSTOMERS = ("ada", "blaise", "carla", "dmitri", "emmy", "fatima", "grace", "hug
 
 @register_task(name="shop.thumbnail", queue="pictures", priority=-10)
 def thumbnail(product_id: int, factor: int = 2) -> str:
-    """Make a product's picture smaller, when nothing more urgent waits."""
+    """Make the thumbnail of a product when nothing more urgent waits."""
     product = Product.objects.get(pk=product_id)
     small = pictures.thumbnail(bytes(product.picture), factor)
     Product.objects.filter(pk=product_id).update(thumbnail=small)
@@ -37,7 +37,7 @@ def thumbnail(product_id: int, factor: int = 2) -> str:
 @schedule_task(cron="manual", name="shop.report_by_hand", queue="reports", datetime_kwarg="until")
 @register_task(name="shop.report", queue="reports", retries=2, retry_delay=60)
 def report(until: datetime) -> str:
-    """Sum up the day before `until`; nights on which nobody worked are caught up with."""
+    """Report the day before `until`. The schedule catches up with nights without a worker."""
     day = timezone.localdate(until) - timedelta(days=1)
     sold = Order.objects.filter(created__date=day).aggregate(
         orders=Count("pk"), revenue=Sum("product__price", default=Decimal(0))
@@ -50,7 +50,7 @@ def report(until: datetime) -> str:
 @schedule_task(cron="* * * * *", name="shop.rates", queue="rates")
 @register_task(name="shop.rates", queue="rates", retries=3, retry_delay=5)
 async def fetch_rates() -> dict[str, Decimal]:
-    """Fetch all exchange rates at once, every minute, from a server that is down at times."""
+    """Fetch all exchange rates concurrently, every minute, from a server that sometimes fails."""
     values = await asyncio.gather(*(outside.exchange_rate(currency) for currency in CURRENCIES))
     rates = dict(zip(CURRENCIES, values, strict=True))
     for currency, value in rates.items():
@@ -63,7 +63,7 @@ async def fetch_rates() -> dict[str, Decimal]:
 @schedule_task(cron="manual", name="shop.stock_taking", queue="reports")
 @register_task(name="shop.stock_taking", queue="reports", timeout=60)
 def take_stock() -> int:
-    """Count everything, which takes a while: something to see running, or to interrupt."""
+    """Count all products slowly, to have a running task to watch or interrupt."""
     products = Product.objects.order_by("name")
     for product in products:
         time.sleep(2)
@@ -74,7 +74,7 @@ def take_stock() -> int:
 @schedule_task(cron="* * * * * 5,25,45", name="shop.customer")
 @register_task(name="shop.customer")
 def play_customer() -> str:
-    """Order something, so that the shop has something to do."""
+    """Place a random order, so that the demo always has work."""
     product = random.choice(Product.objects.all())
     order = orders.place(product, f"{random.choice(CUSTOMERS)}@example.com")
     return str(order)

@@ -1,4 +1,4 @@
-"""The demo works: it is set up twice without harm, and its tasks do what the page promises."""
+"""The demo works: its set-up can run twice, and its tasks do what the page promises."""
 
 from datetime import timedelta
 from unittest import mock
@@ -29,10 +29,10 @@ class SetUpTests(TestCase):
 
 class ShopTests(TestCase):
     def setUp(self):
-        # Bank, rate server and printer are in a good mood.
-        good_mood = mock.patch.object(outside.random, "random", return_value=0.99)
-        good_mood.start()
-        self.addCleanup(good_mood.stop)
+        # No external service fails.
+        no_failures = mock.patch.object(outside.random, "random", return_value=0.99)
+        no_failures.start()
+        self.addCleanup(no_failures.stop)
         self.product = Product.objects.create(name="Cup", price=5, picture=pictures.paint("Cup"))
 
     def test_an_order_is_confirmed_charged_and_shipped(self):

@@ -1,4 +1,4 @@
-"""The shop's page: what there is to buy, and how the orders are getting on."""
+"""The shop's page, with its products and the state of its orders."""
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -14,7 +14,7 @@ LATEST = 12
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
-    """Show products, the latest orders, rates and reports."""
+    """Show the products, the latest orders, the rates and the reports."""
     context = {
         "products": Product.objects.defer("picture").order_by("pk"),
         "orders": Order.objects.select_related("product")
@@ -38,7 +38,7 @@ def order(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def picture(request: HttpRequest, pk: int) -> HttpResponse:
-    """Send a product's thumbnail, once a worker has made it."""
+    """Return a product's thumbnail, if a worker has made it."""
     product = get_object_or_404(Product.objects.defer("picture"), pk=pk)
     if not product.thumbnail:
         raise Http404("no worker has made this picture yet")

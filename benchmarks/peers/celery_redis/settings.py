@@ -1,4 +1,4 @@
-"""Celery with Redis, as its guide for Django sets it up; no result backend, its default."""
+"""Celery with Redis, set up like in its guide for Django, without a result backend by default."""
 
 import os
 

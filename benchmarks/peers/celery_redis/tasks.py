@@ -4,7 +4,7 @@ import redis
 from celery import shared_task
 from django.conf import settings
 
-from peers.celery_redis.app import app  # noqa: F401  the application that shared_task is bound to
+from peers.celery_redis.app import app  # noqa: F401  shared_task binds to it
 from peers.ledger import note
 
 _redis = redis.Redis.from_url(settings.REDIS_URL)

@@ -1,4 +1,4 @@
-"""The no-op task of django-taskq, which deletes what succeeded."""
+"""The no-op task of django-taskq, which deletes succeeded tasks."""
 
 from django_taskq.celery import shared_task
 from django_taskq.models import Task

@@ -10,9 +10,9 @@ Q_CLUSTER = {
     "workers": 1,
     "timeout": 300,
     "retry": 600,
-    # Else another process takes the worker's place after 500 tasks.
+    # By default, another process replaces the worker after 500 tasks.
     "recycle": 1_000_000,
     "log_level": "WARNING",
-    # Every success is kept, so that they can be counted.
+    # Keep every success, so that they can be counted.
     "save_limit": 0,
 }

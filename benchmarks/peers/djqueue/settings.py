@@ -1,4 +1,4 @@
-"""dj-queue: one worker process; its own default is three threads in it."""
+"""dj-queue with one worker process. Its own default is three threads in the process."""
 
 import os
 

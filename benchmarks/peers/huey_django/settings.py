@@ -1,4 +1,4 @@
-"""Huey with its Django integration, on Redis, on PostgreSQL, or on a SQLite file of its own."""
+"""Huey with its Django integration, on Redis, on PostgreSQL, or on its own SQLite file."""
 
 import os
 
@@ -12,7 +12,7 @@ _STORAGES = {
     "redis": {"huey_class": "huey.RedisHuey", "connection": {"url": REDIS_URL}},
     "postgresql": {
         "huey_class": "huey.contrib.sql_huey.SqlHuey",
-        # Without a host: libpq finds the server, the user and the password in its own variables.
+        # No host: libpq finds the server, the user and the password in its own variables.
         "connection": {"database": f"psycopg3:///{_NAME}"},
     },
     "sqlite": {

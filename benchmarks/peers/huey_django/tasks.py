@@ -15,7 +15,7 @@ def queue(number):
 
 
 def fill(numbers):
-    for number in numbers:  # on a connection that Django's transactions know nothing of
+    for number in numbers:  # on a connection outside Django's transactions
         noop(number)
 
 

@@ -1,4 +1,4 @@
-"""`queue()` beside Django's own `create` on an equal table, in turns, and `queue_many`."""
+"""Compare `queue()` in turns with Django's own `create` on an equal table, and `queue_many`."""
 
 import statistics
 import time
@@ -17,11 +17,11 @@ def create(number: int) -> None:
 
 
 def run(count: int, at_once: int) -> dict[str, float]:
-    """Return calls a second of each, and the median of how `queue()` does beside `create`."""
+    """Return the calls a second of each, and the median ratio of `queue()` to `create`."""
     ours, plain = [], []
-    seconds_of(queue), seconds_of(create)  # connections are made, code is loaded
+    seconds_of(queue), seconds_of(create)  # connect and load code before the measurement
     for block in range(max(count // BLOCK, 1)):
-        # Whoever comes second finds the disk as the first left it: they take turns at that, too.
+        # The first affects the disk for the second, so they also take turns at being first.
         if block % 2:
             ours.append(seconds_of(queue))
             plain.append(seconds_of(create))
@@ -40,7 +40,7 @@ def run(count: int, at_once: int) -> dict[str, float]:
 
 
 def seconds_of(call: Callable[[int], object]) -> float:
-    """Return how long a block of calls takes, each with a commit of its own."""
+    """Return how long a block of calls takes, each with its own commit."""
     began = time.perf_counter()
     for number in range(BLOCK):
         call(number)

@@ -1,4 +1,4 @@
-"""A table equal to ours, column by column and index by index, with nothing of ours in its model."""
+"""A table with the same columns and indexes as ours, but with plain Django fields in its model."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django_toosimple_q.models import TaskExec
 
 
 def plain(field: models.Field) -> models.Field:
-    """Return a field of Django's own for the same column."""
+    """Return a plain Django field for the same column."""
     if field.is_relation:
         return models.BigIntegerField(null=field.null, db_column=field.column)
     if type(field).__module__.startswith("django.db.models"):
@@ -17,7 +17,7 @@ def plain(field: models.Field) -> models.Field:
 
 
 def renamed(part: Any) -> Any:
-    """Return an index or a constraint under a name of its own."""
+    """Return a copy of an index or a constraint under another name."""
     copy = part.clone()
     copy.name = f"bench_{part.name}"[:30]
     return copy

@@ -15,7 +15,7 @@ STEP = """
         WHERE id = ANY(%s) AND state = 'PROCESSING' AND worker_id = %s),
     picked AS MATERIALIZED (
         SELECT id FROM toosimpleq_taskexec
-        WHERE state = 'QUEUED' AND queue = 'default' AND lane = ''
+        WHERE state = 'QUEUED' AND queue = 'default' AND concurrency_key = ''
         ORDER BY priority DESC, due, id LIMIT %s FOR UPDATE SKIP LOCKED)
     UPDATE toosimpleq_taskexec t
     SET state = 'PROCESSING', worker_id = %s, started = clock_timestamp()
@@ -24,7 +24,7 @@ STEP = """
 
 
 def run(count: int) -> float:
-    """Claim and finish all rows with raw psycopg, each batch one commit; return the seconds."""
+    """Claim and finish all rows with raw psycopg, one commit per batch. Return the seconds."""
     ids: list[int] = []
     with psycopg.connect(dbname=os.environ["BENCH_NAME"], autocommit=True) as raw:
         began = time.perf_counter()

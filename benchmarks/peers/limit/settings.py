@@ -1,4 +1,4 @@
-"""What the queue is held against: its own table without it. Runs in our environment."""
+"""The limit to compare the queue with: its own table without it. Runs in our environment."""
 
 from peers.ours.settings import *  # noqa: F403
 from peers.ours.settings import INSTALLED_APPS

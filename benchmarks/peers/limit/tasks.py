@@ -1,4 +1,4 @@
-"""What fills the table for the limits: the calls of our own no-op task."""
+"""The no-op task that fills the table for the limits. It is that of our own queue."""
 
 from peers.ours.tasks import fill, queue
 

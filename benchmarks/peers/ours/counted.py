@@ -1,4 +1,4 @@
-"""Run a management command, and write when its main thread sent a statement to the database.
+"""Run a management command, and record when its main thread sent a statement to the database.
 
     python -m peers.ours.counted FILE COMMAND …
 
@@ -15,7 +15,7 @@ from typing import Any
 
 
 def main(path: str, *command: str) -> None:
-    """Run the command and keep count."""
+    """Run the command and record its statements."""
     from django.core.management import execute_from_command_line
     from django.db.backends.signals import connection_created
 

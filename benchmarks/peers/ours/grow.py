@@ -1,4 +1,4 @@
-"""Fill the table with a million rows that have run, or that wait behind what is measured."""
+"""Fill the table with a million rows that have run, or that wait behind the measured ones."""
 
 from django.db import connection
 
@@ -9,19 +9,19 @@ COPY = """
     INSERT INTO toosimpleq_taskexec ({columns})
     SELECT {values} FROM toosimpleq_taskexec row, generate_series(1, %s) AS n WHERE row.id = %s
 """
-# As if one had run in every second of the past days.
+# As if one row had run in every second of the past days.
 PAST = "NOW() - n * INTERVAL '1 second'"
 FINISHED = {
     "state": "'SUCCEEDED'",
     "worker_id": "1",
     **dict.fromkeys(("due", "created", "started", "finished"), PAST),
 }
-# Behind all that was queued before.
+# Behind all rows that were queued before.
 WAITING = {"due": "NOW()", "created": "NOW()"}
 
 
 def run(kind: str, count: int) -> int:
-    """Add so many rows, each a copy of one call, and return how many rows there are."""
+    """Add `count` copies of one call, and return the number of rows."""
     changes = {"finished": FINISHED, "waiting": WAITING}[kind]
     names = [field.column for field in TaskExec._meta.concrete_fields if not field.primary_key]
     values = [changes.get(name, f"row.{name}") for name in names]

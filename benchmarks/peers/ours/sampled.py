@@ -1,9 +1,9 @@
-"""Run a management command, and write where its main thread was, by the processor's time.
+"""Run a management command, and record where its main thread was, by processor time.
 
     python -m peers.ours.sampled FILE COMMAND …
 
 The file gets JSON: for each sample the monotonic clock in nanoseconds, the seconds of processor
-time that the process has taken, and the innermost Python frames, each as "file:function".
+time that the process has used, and the innermost Python frames, each as "file:function".
 """
 
 import json
@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from types import FrameType
 
-# A timer of processor time, not a thread that looks: a thread gets its turn when the other one
-# lets go, so it sees system calls too often.
+# This uses a timer of processor time and not a sampling thread. A thread runs when the other one
+# releases the interpreter, so it would see system calls too often.
 EVERY_SECONDS = 0.001
 FRAMES = 12
 
@@ -31,7 +31,7 @@ def innermost(frame: FrameType | None) -> list[str]:
 
 
 def main(path: str, *command: str) -> None:
-    """Run the command, with samples taken."""
+    """Run the command and take samples."""
     from django.core.management import execute_from_command_line
 
     samples: list[Sample] = []

@@ -18,7 +18,7 @@ if os.environ.get("BENCH_CRON"):
     @schedule_task(cron="* * * * * *", datetime_kwarg="occurrence")
     @register_task(name="every_second")
     def every_second(occurrence):
-        """Note the second that it is for, and how late it is in nanoseconds."""
+        """Record its second, and how late it is in nanoseconds."""
         second = int(occurrence.timestamp())
         note(second, time.time_ns() - second * 1_000_000_000)
 

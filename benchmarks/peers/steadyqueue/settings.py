@@ -1,4 +1,4 @@
-"""Steady Queue: one worker process; its own default is three threads in it."""
+"""Steady Queue with one worker process. Its own default is three threads in the process."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Make the shop ready: tables, an admin user, products, orders of some days, and work to do."""
+"""Set the shop up: tables, an admin user, products, orders of some days, and work to do."""
 
 import random
 from datetime import timedelta
@@ -26,7 +26,7 @@ ORDERS_A_DAY = 12
 
 
 class Command(BaseCommand):
-    help = "Set the demo up; what is there already stays."
+    help = "Set up the demo. Existing data is kept."
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0)
@@ -34,18 +34,18 @@ class Command(BaseCommand):
             make_admin()
             if not Product.objects.exists():
                 open_shop()
-        self.stdout.write("The shop is open; log in to the admin as admin, password admin.")
+        self.stdout.write("The shop is open.")
 
 
 def make_admin() -> None:
-    """Make the user admin, password admin."""
+    """Create the user "admin" with the password "admin"."""
     users = get_user_model().objects
     if not users.filter(username="admin").exists():
         users.create_superuser("admin", "admin@example.com", "admin")
 
 
 def open_shop() -> None:
-    """Make products and orders, and queue the work that they bring."""
+    """Create products and orders, and queue their tasks."""
     products = [
         Product.objects.create(name=name, price=price, picture=pictures.paint(name))
         for name, price in PRODUCTS.items()
@@ -57,14 +57,14 @@ def open_shop() -> None:
     now = timezone.now()
     tasks.take_stock.queue(due=now + timedelta(hours=1))
     orders.charge.using(priority=100).queue(Order.objects.earliest("pk").pk)
-    # As if no worker had run for some nights: catch_up brings their reports.
+    # Pretend that no worker ran for some nights, so that catch_up makes their reports.
     ScheduleExec.objects.get_or_create(
         name="shop.nightly_report", defaults={"last_due": now - timedelta(days=PAST_DAYS)}
     )
 
 
 def make_history(products: list[Product]) -> None:
-    """Make orders of the past days, shipped long ago."""
+    """Create shipped orders of the past days."""
     now = timezone.now()
     Order.objects.bulk_create(
         Order(
