@@ -14,7 +14,7 @@ BIN = $(VENV)/bin
 INSTALL = $(PYTHON) scripts/environment.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench chaos wheel clean
+.PHONY: help demo test lint types format bench chaos mutants wheel clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -25,13 +25,18 @@ demo: ## start the demo shop with a worker on SQLite; Ctrl-C stops it
 test: ## run the tests on every database that answers (ARGS="-k cron -x")
 	@$(PYTHON) scripts/test.py $(ARGS)
 
-lint: ## check style, types and migrations
+lint: ## check style, types (see types) and migrations
 	@$(INSTALL) dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/typing_samples.py
 	TOOSIMPLEQ_TEST_DATABASE_NAME=:memory: DJANGO_SETTINGS_MODULE=tests.settings \
 	    $(BIN)/python -W error -m django makemigrations --check --dry-run
+
+types: ## check with mypy and pyright what they accept and refuse of users' code
+	@$(INSTALL) dev
+	$(BIN)/python scripts/typing_samples.py
 
 format: ## bring the code into the house format
 	@$(INSTALL) dev
@@ -49,5 +54,8 @@ chaos: ## strike workers at random and account for every call (ARGS="--help")
 	@$(INSTALL) dev postgresql
 	$(BIN)/python benchmarks/chaos/run.py $(ARGS)
 
+mutants: ## change the code in small ways and see whether a test notices (ARGS="--sample 200")
+	@$(PYTHON) scripts/mutants.py $(ARGS)
+
 clean: ## remove the environment and what tools left behind
-	rm -rf $(VENV) $(VENV).lock .venvs benchmarks/.venvs build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV).lock .venvs benchmarks/.venvs .mutants build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

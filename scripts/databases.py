@@ -1,6 +1,6 @@
-"""The databases the tests run on: which were asked for, which answer, and why one does not."""
+"""The databases to test on: which are required, which answer, and why others do not."""
 
-from __future__ import annotations  # an old Python must get as far as our message
+from __future__ import annotations  # so that an old Python reaches our error message
 
 import os
 import socket
@@ -13,7 +13,7 @@ WANTED = "TOOSIMPLEQ_TEST_DATABASES"
 CONNECT_SECONDS = 3
 LOGIN_SECONDS = 30
 
-# As the test run will do it: with Django, its driver, and the settings of the tests.
+# Log in like the test run: with Django, its driver, and the settings of the tests.
 LOGIN = """
 import django
 django.setup()
@@ -24,12 +24,12 @@ with connection._nodb_cursor() as cursor:
 
 
 class Unavailable(Exception):
-    """A database cannot be tested on; the message says why and what to do."""
+    """A database cannot be used for tests. The message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Database:
-    """One database, the extra that holds its driver, and where its server listens."""
+    """A database, the extra that installs its driver, and the address of its server."""
 
     name: str
     driver: str | None = None
@@ -44,7 +44,7 @@ class Database:
         return host, int(os.environ.get(self.port_variable) or self.standard_port)
 
     def answers(self) -> bool:
-        """Tell whether anything listens at the address; a socket file is left to the login."""
+        """Return whether a server listens at the address. The login checks a socket file."""
         if self.driver is None or self.address[0].startswith("/"):
             return True
         try:
@@ -72,7 +72,7 @@ class Database:
         )
         if login.returncode:
             reason = login.stderr.strip().splitlines()[-1]
-            raise Unavailable(f"it answers and refuses the login: {reason}. {self.login_cure}")
+            raise Unavailable(f"it answers but refuses the login: {reason}. {self.login_cure}")
 
     def environment(self) -> dict[str, str]:
         """Return the environment of a test run on this database."""
@@ -87,8 +87,8 @@ class Database:
     def silence(self) -> str:
         host, port = self.address
         return (
-            f"nothing answers on {host}:{port}. Start it, or set {self.host_variable} "
-            f"and {self.port_variable} to where it listens."
+            f"no server answers on {host}:{port}. Start it, or set {self.host_variable} "
+            f"and {self.port_variable} to its address."
         )
 
     @property
@@ -113,7 +113,7 @@ DATABASES = [
 
 
 def wanted() -> list[str]:
-    """Return the names that the environment makes mandatory; none when it says nothing."""
+    """Return the databases that the environment requires, or none."""
     given = os.environ.get(WANTED, "")
     names = [name.strip() for name in given.split(",") if name.strip()]
     known = [database.name for database in DATABASES]
@@ -124,9 +124,10 @@ def wanted() -> list[str]:
 
 
 def select() -> tuple[list[Database], dict[str, str]]:
-    """Return the databases to test on, and for each that is left out the reason.
+    """Return the databases to test on, and the reason for each that is left out.
 
-    What is mandatory is tested on alone, and must answer; else all that answer are.
+    If the environment requires databases, only these are used, and they must answer. Otherwise all
+    that answer are used.
     """
     names = wanted()
     chosen, left_out = [], {}
@@ -141,7 +142,7 @@ def select() -> tuple[list[Database], dict[str, str]]:
         except Unavailable as unavailable:
             if names:
                 raise Unavailable(
-                    f"{database.name} is mandatory ({WANTED}={','.join(names)}): {unavailable}"
+                    f"{database.name} is required ({WANTED}={','.join(names)}): {unavailable}"
                 ) from unavailable
             left_out[database.name] = str(unavailable)
         else:

@@ -1,6 +1,6 @@
-"""Set the demo up, start its site and a worker, and stop both on Ctrl-C."""
+"""Set up the demo, start its site and a worker, and stop both on Ctrl-C."""
 
-from __future__ import annotations  # an old Python must get as far as our message
+from __future__ import annotations  # so that an old Python reaches our error message
 
 import contextlib
 import os
@@ -18,17 +18,17 @@ from environment import ROOT, EnvironmentProblem, ensure
 
 MANAGE = ROOT / "demo" / "manage.py"
 FIRST_PORT, LAST_PORT = 8000, 8099
-# The worker finishes what it runs; what takes longer than this is cut off and replaced.
+# The worker finishes running tasks. Those that take longer than this are interrupted and replaced.
 PATIENCE_SECONDS = 20
 LOOK_SECONDS = 0.2
 
 
 class Service:
-    """One process of the demo, whose output appears line by line behind its name."""
+    """One process of the demo. Its output appears line by line after its name."""
 
     def __init__(self, name: str, command: list[str]) -> None:
         self.name = name
-        # A group of its own: Ctrl-C comes to this script alone, which then stops each just once.
+        # In its own process group, so that Ctrl-C reaches only this script, which stops each once.
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -49,22 +49,22 @@ class Service:
         return self.process.poll()
 
     def ask_to_stop(self) -> None:
-        """Do as a terminal does on Ctrl-C: reach the process and those it started for reloading."""
+        """Send SIGINT to the process and its reloader children, as a terminal does on Ctrl-C."""
         self._signal_group(signal.SIGINT)
 
     def cut_off(self) -> None:
-        """Stop without waiting for what runs; a worker replaces it."""
+        """Stop without waiting for running tasks. The worker interrupts and replaces them."""
         if self.exit_code is None:
             self.process.terminate()
 
     def kill(self) -> None:
-        """End whatever is left of the group, so that nothing keeps a port or the database."""
+        """Kill the rest of the group, so that no process keeps a port or the database."""
         self._signal_group(signal.SIGKILL)
         self.process.wait()
         self._reader.join()
 
     def _signal_group(self, number: signal.Signals) -> None:
-        # macOS answers "not permitted" where all that is left of a group is a zombie.
+        # macOS answers "not permitted" if only a zombie is left of a group.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
 
@@ -74,7 +74,7 @@ class Service:
 
 
 class Demo:
-    """Site and worker, running until a signal comes or one of them ends."""
+    """The site and the worker, which run until a signal comes or one of them ends."""
 
     def __init__(self, python: Path, port: int) -> None:
         self.signals = 0
@@ -90,12 +90,12 @@ class Demo:
         self.signals += 1
 
     def run(self) -> int:
-        """Wait for the end, stop what is left, and return the exit code of the script."""
+        """Wait for the end, stop the other process, and return the exit code of the script."""
         while not self.signals and not self._ended():
             time.sleep(LOOK_SECONDS)
         ended = [] if self.signals else self._ended()
         for service in ended:
-            print(f"The {service.name} ended by itself with exit code {service.exit_code}.")
+            print(f"The {service.name} ended with exit code {service.exit_code}.")
         self._stop()
         return 1 if ended else 0
 
@@ -103,7 +103,7 @@ class Demo:
         return [service for service in self.services if service.exit_code is not None]
 
     def _stop(self) -> None:
-        print("\nStopping; press Ctrl-C again not to wait for tasks that run.", flush=True)
+        print("\nStopping. Press Ctrl-C again to interrupt running tasks.", flush=True)
         for service in self.services:
             service.ask_to_stop()
         if not self._all_ended(time.monotonic() + PATIENCE_SECONDS, hurried=self.signals + 1):
@@ -112,10 +112,10 @@ class Demo:
             self._all_ended(time.monotonic() + PATIENCE_SECONDS)
         for service in self.services:
             service.kill()
-        print("Stopped. `make demo` starts again where this ended.", flush=True)
+        print("Stopped. Run `make demo` to continue.", flush=True)
 
     def _all_ended(self, until: float, hurried: int | None = None) -> bool:
-        """Wait for every process, until a time or until that many signals came."""
+        """Wait until all processes have ended, until a time, or until that many signals came."""
         while len(self._ended()) < len(self.services):
             if time.monotonic() > until or self.signals == hurried:
                 return False
@@ -124,10 +124,10 @@ class Demo:
 
 
 def free_port() -> int:
-    """Return the first port from 8000 on that nothing listens on."""
+    """Return the first free port from 8000 on."""
     for port in range(FIRST_PORT, LAST_PORT + 1):
         with socket.socket() as probe:
-            # As runserver does, or a port just left by it would look taken.
+            # runserver also sets this. Without it, a port that it just left would seem taken.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
@@ -138,7 +138,7 @@ def free_port() -> int:
 
 
 def main() -> int:
-    # A shell starts what runs in the background with SIGINT ignored.
+    # A shell starts background processes with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -149,14 +149,15 @@ def main() -> int:
         print(problem, file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as failed:
-        print("demo_setup failed; what it printed above says why.", file=sys.stderr)
+        print("demo_setup failed. See its output above.", file=sys.stderr)
         return failed.returncode
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     print(
-        f"\nThe shop:   http://127.0.0.1:{port}/\n"
-        f"The admin:  http://127.0.0.1:{port}/admin/   (log in as admin, password admin)\n"
-        "Ctrl-C stops site and worker.\n",
+        f"\nThe shop:     http://127.0.0.1:{port}/\n"
+        f"The admin:    http://127.0.0.1:{port}/admin/   (log in as admin, password admin)\n"
+        f"At one look:  http://127.0.0.1:{port}/admin/toosimpleq/\n"
+        "Ctrl-C stops the site and the worker.\n",
         flush=True,
     )
     return Demo(python, port).run()

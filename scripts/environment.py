@@ -1,11 +1,11 @@
-"""Make the virtual environment of this checkout, and install what a command needs into it.
+"""Create the virtual environment of this checkout, and install the extras of a command.
 
     python scripts/environment.py EXTRA ...
 
-VENV names another directory than .venv, DJANGO a release ("Django==5.2.*").
+VENV names a directory other than .venv, and DJANGO a release ("Django==5.2.*").
 """
 
-from __future__ import annotations  # an old Python must get as far as our message
+from __future__ import annotations  # so that an old Python reaches our error message
 
 import fcntl
 import hashlib
@@ -26,7 +26,7 @@ OLDEST = (3, 11)
 
 
 class EnvironmentProblem(Exception):
-    """The environment cannot be made; the message says why and what to do."""
+    """The environment cannot be created. The message says why and what to do."""
 
 
 def ensure(*extras: str) -> Path:
@@ -44,14 +44,14 @@ def ensure(*extras: str) -> Path:
 def _refuse_old_python() -> None:
     if sys.version_info < OLDEST:
         raise EnvironmentProblem(
-            f"this is Python {sys.version.split()[0]}, and the project needs "
-            f"{OLDEST[0]}.{OLDEST[1]} or later. Name one: make PYTHON=python3.13 …"
+            f"this is Python {sys.version.split()[0]}, but the project needs "
+            f"{OLDEST[0]}.{OLDEST[1]} or later. Use another one: make PYTHON=python3.13 …"
         )
 
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    """Let one process at a time work on the environment."""
+    """Lock the environment, so that one process at a time changes it."""
     VENV.mkdir(parents=True, exist_ok=True)
     # Next to the directory, which _create() empties.
     with VENV.with_name(f"{VENV.name}.lock").open("w") as lock:
@@ -60,7 +60,7 @@ def _locked() -> Iterator[None]:
 
 
 def _python_version() -> tuple[int, int] | None:
-    """Return the version of the environment's Python, or None when it does not work."""
+    """Return the version of the environment's Python, or None if it does not work."""
     code = "import pip, sys; print(*sys.version_info[:2])"
     try:
         ran = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True)
@@ -72,16 +72,16 @@ def _python_version() -> tuple[int, int] | None:
 
 def _create() -> None:
     print(f"Making {_shown(VENV)} with Python {sys.version.split()[0]} …", flush=True)
-    # Not the environment's own Python, which would be deleted under itself.
+    # Not the environment's own Python, which would delete itself.
     base = getattr(sys, "_base_executable", sys.executable)
     _run(
         [base, "-m", "venv", "--clear", str(VENV)],
-        "the virtual environment was not made. On Debian and Ubuntu: apt-get install python3-venv.",
+        "could not create the environment. On Debian and Ubuntu: apt-get install python3-venv.",
     )
 
 
 def _installed_extras() -> set[str] | None:
-    """Return the extras that are installed, or None when pyproject.toml or DJANGO changed."""
+    """Return the installed extras, or None if pyproject.toml or DJANGO has changed."""
     try:
         stamp = json.loads(STAMP.read_text())
     except (OSError, ValueError):
@@ -93,11 +93,11 @@ def _install(extras: set[str]) -> None:
     named = ",".join(sorted(extras))
     what = f".[{named}]" if extras else "."
     print(f"Installing {what} and {DJANGO} into {_shown(VENV)} …", flush=True)
-    # A failure half way must not look finished the next time.
+    # An installation that failed half-way must not look complete the next time.
     STAMP.unlink(missing_ok=True)
     _run(
         [str(PYTHON), "-m", "pip", "install", "--quiet", "--editable", what, DJANGO],
-        f"pip could not install {what}; its output above says why.",
+        f"pip could not install {what}. See its output above.",
     )
     STAMP.write_text(json.dumps({"of": _fingerprint(), "extras": sorted(extras)}))
 

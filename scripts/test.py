@@ -2,30 +2,36 @@
 
     python scripts/test.py [PYTEST ARGUMENT ...]
 
-TOOSIMPLEQ_TEST_DATABASES=sqlite,postgresql,mariadb names the databases to run on and makes each
-of them mandatory.
+TOOSIMPLEQ_TEST_DATABASES=sqlite,postgresql,mariadb names the databases to run on. Each of them
+must then answer. With TOOSIMPLEQ_TEST_AT_ONCE=3, three of them are run on at the same time: most
+tests wait for processes. What each prints comes when it has ended.
 """
 
-from __future__ import annotations  # an old Python must get as far as our message
+from __future__ import annotations  # so that an old Python reaches our error message
 
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from databases import Database, Unavailable, select
 from environment import ROOT, EnvironmentProblem, ensure
 
-# What needs no database runs with the first one only.
-UNIT_TESTS = "tests/unit"
+# Tests that need no database run only with the first one.
+ONCE_ONLY = ("tests/unit", "tests/slow")
+AT_ONCE = "TOOSIMPLEQ_TEST_AT_ONCE"
 NOTHING_COLLECTED = 5
 
 
 @dataclass(frozen=True)
 class Run:
-    """What came of the suite on one database."""
+    """The result of the suite on one database."""
 
     name: str
     exit_code: int
@@ -40,34 +46,66 @@ class Run:
         return f"{self.name:<12}{verdict}, {self.seconds:.0f} s"
 
 
-def run_on(database: Database, python: Path, arguments: list[str], first: bool) -> Run:
-    """Run pytest on one database."""
-    print(f"\n=== {database.name} ===", flush=True)
-    once_only = [] if first else [f"--ignore={UNIT_TESTS}"]
-    began = time.monotonic()
-    code = _wait(
-        subprocess.Popen(
-            [python, "-m", "pytest", *once_only, *arguments],
+@dataclass
+class Suite:
+    """The suite on one database, in a process of its own."""
+
+    database: Database
+    command: list[str]
+    first: bool
+    process: subprocess.Popen[bytes] | None = None
+
+    def run(self, output: IO[bytes] | None = None) -> Run:
+        """Run pytest and wait for it; it prints to the terminal, or to a file."""
+        began = time.monotonic()
+        self.process = subprocess.Popen(
+            self.command,
             cwd=ROOT,
-            env=database.environment(),
+            env=self.database.environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
         )
-    )
-    if code == NOTHING_COLLECTED and not first:
-        code = 0
-    return Run(database.name, code, time.monotonic() - began)
+        code = self.process.wait()
+        if code == NOTHING_COLLECTED and not self.first:
+            code = 0
+        return Run(self.database.name, code, time.monotonic() - began)
+
+    def run_aside(self) -> Run:
+        """Run it beside others, and print at the end what it has printed."""
+        with tempfile.TemporaryFile() as output:
+            run = self.run(output)
+            output.seek(0)
+            print(f"\n=== {run.name} ===\n{output.read().decode(errors='replace')}", flush=True)
+        return run
 
 
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Wait for pytest, which a Ctrl-C reaches as well: it still has its database to destroy."""
+def run_all(suites: list[Suite], at_once: int) -> list[Run]:
+    """Run the suites, so many at a time. After Ctrl-C each still has its database to destroy."""
     try:
-        return process.wait()
+        if at_once > 1:
+            with ThreadPoolExecutor(at_once) as pool:
+                return list(pool.map(Suite.run_aside, suites))
+        runs = []
+        for suite in suites:
+            print(f"\n=== {suite.database.name} ===", flush=True)
+            runs.append(suite.run())
+        return runs
     except KeyboardInterrupt:
-        process.wait()
+        for suite in suites:
+            if suite.process is not None:
+                suite.process.wait()
         raise
 
 
+def suite_of(database: Database, python: Path, arguments: list[str], first: bool) -> Suite:
+    """Return the suite on a database."""
+    once_only = [] if first else [f"--ignore={folder}" for folder in ONCE_ONLY]
+    command = [str(python), "-m", "pytest", *once_only, *arguments]
+    return Suite(database, command, first)
+
+
 def report(runs: list[Run], left_out: dict[str, str]) -> int:
-    """Print a line per database and the whole result; return the exit code."""
+    """Print a line per database and the overall result, and return the exit code."""
     print("\n=== result ===")
     for run in runs:
         print(run)
@@ -85,7 +123,8 @@ def main(arguments: list[str]) -> int:
     try:
         python = ensure("test")
         databases, left_out = select()
-        runs = [run_on(each, python, arguments, each is databases[0]) for each in databases]
+        suites = [suite_of(each, python, arguments, each is databases[0]) for each in databases]
+        runs = run_all(suites, int(os.environ.get(AT_ONCE, "1")))
     except (EnvironmentProblem, Unavailable) as problem:
         print(problem, file=sys.stderr)
         return 1

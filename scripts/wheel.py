@@ -1,4 +1,4 @@
-"""Build the wheel and refuse one that lacks a file of the package or brings anything else."""
+"""Build the wheel, and fail if it lacks a file of the package or has any other file."""
 
 import subprocess
 import sys
@@ -8,12 +8,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "django_toosimple_q"
-# What no import would miss: type checkers look for it, and git must not lose it either.
+# No import would miss this file. Type checkers need it, and git must have it.
 MARKER = f"{PACKAGE}/py.typed"
 
 
 def build(directory: str) -> Path:
-    """Build the sdist and from it the wheel, as a release does, and return the wheel."""
+    """Build the sdist, build the wheel from it, as a release does, and return the wheel."""
     command = [sys.executable, "-m", "build", "--outdir", directory]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return next(Path(directory).glob("*.whl"))
@@ -26,7 +26,7 @@ def problems(wheel: Path) -> list[str]:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
     return [
         *(f"lacks {name}" for name in sorted(expected - packed)),
-        *(f"brings {name}" for name in sorted(packed - expected)),
+        *(f"has the extra file {name}" for name in sorted(packed - expected)),
     ]
 
 
@@ -44,7 +44,7 @@ def main() -> int:
         for problem in found:
             print(f"{wheel.name} {problem}", file=sys.stderr)
     if not found:
-        print(f"{wheel.name} holds every file of the package.")
+        print(f"{wheel.name} has every file of the package.")
     return 1 if found else 0
 
 
