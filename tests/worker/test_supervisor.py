@@ -4,12 +4,13 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from unittest import TestCase
+from unittest import TestCase, mock
 
 from django.core.management import CommandError, call_command
 
 from django_toosimple_q.worker.options import WorkerOptions
-from django_toosimple_q.worker.processes.children import exit_code
+from django_toosimple_q.worker.processes.children import exit_code, reap
+from django_toosimple_q.worker.processes.shutdown import Shutdown
 from django_toosimple_q.worker.processes.supervisor import Supervisor
 from tests.support import wait_for
 
@@ -33,6 +34,30 @@ class Crashing(Supervisor):
         if self.codes[len(self.starts) - 1] == 0:
             child.scoreboard.mark_exited()
         return self.codes[len(self.starts) - 1]
+
+
+class Stopped(Supervisor):
+    """Its child is told to stop before it has its handlers, and ends with 0 if it hears of it."""
+
+    def be_child(self, child):
+        os.kill(os.getpid(), signal.SIGTERM)
+        shutdown = Shutdown(0, mock.Mock(slots=[]), self.wakeup)
+        with shutdown.installed():
+            return 0 if shutdown.requested else 1
+
+
+class StopTests(TestCase):
+    def test_a_stop_that_reaches_a_child_before_it_has_its_handlers_is_kept_for_them(self):
+        supervisor = Stopped(WorkerOptions(processes=1))
+        self.addCleanup(supervisor.wakeup.close)
+        [child] = supervisor.children
+
+        supervisor.run_once(0.0)
+        wait_for(lambda: exit_code(child.pid) is not None)
+        self.addCleanup(reap, child.pid)
+
+        self.assertEqual(exit_code(child.pid), 0)
+        self.assertNotIn(signal.SIGTERM, signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 
 
 class ThreadTests(TestCase):

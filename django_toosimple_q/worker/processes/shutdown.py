@@ -88,6 +88,10 @@ class Shutdown:
                 if isinstance(slot, MainThreadSlot):
                     stack.enter_context(slot.installed())
             stack.enter_context(self._arrivals_written())
+            if CAN_FORK:
+                # A supervisor keeps them back until they are handled here.
+                before = signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+                stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
             yield
 
     def request(self, reason: str) -> None:

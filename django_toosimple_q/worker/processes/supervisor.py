@@ -34,7 +34,7 @@ from django_toosimple_q.worker.processes.children import (
 )
 from django_toosimple_q.worker.processes.crash_recovery import crashed, recover_in_process
 from django_toosimple_q.worker.processes.scoreboard import Scoreboard
-from django_toosimple_q.worker.processes.shutdown import AT_ONCE, GRACEFUL, ours
+from django_toosimple_q.worker.processes.shutdown import AT_ONCE, GRACEFUL, STOPPING, ours
 from django_toosimple_q.worker.processes.watch import Watch
 from django_toosimple_q.worker.worker import Worker
 
@@ -135,9 +135,13 @@ class Supervisor:
     def start(self, child: Child, now: float) -> None:
         """Fork a worker process."""
         child.scoreboard.wipe()
+        # What stops a child before it has its handlers waits for them: here it would call ours,
+        # and be lost.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         pid = os.fork()
         if pid == 0:
             os._exit(self.be_child(child))
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         child.pid, child.started, child.code = pid, now, None
         child.watch = Watch(pid, self.options.timeout, now)
 
