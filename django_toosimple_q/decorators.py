@@ -1,5 +1,6 @@
 """`@register_task` and `@schedule_task`: turn functions into definitions and register them."""
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
@@ -91,6 +92,9 @@ def register_task(
 def register_task(func: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Register a function as a task, and return the same function with `.queue()`.
 
+    If the function is a task under another name already, return a partial of it instead, so that
+    each name has its own `.queue()`.
+
         @register_task(queue="mail", retries=3, retry_delay=60)
         def send_invoice(order_id): ...
 
@@ -107,7 +111,7 @@ def register_task(func: Callable[..., Any] | None = None, /, **options: Any) -> 
             settings["name"] = _default_name(function)
         task: Task[P, R] = Task(func=function, **settings)
         _refuse_due(task)
-        registered = cast(TaskFunction[P, R], function)
+        registered = cast(TaskFunction[P, R], _carrier(function, task))
         try:
             registered.task = task
         except (AttributeError, TypeError) as error:
@@ -170,6 +174,17 @@ def _refuse_due(task: Task[P, R]) -> None:
             f"task {task.name!r} has a parameter named 'due', but queue(due=…) sets when a call "
             "starts. Give the parameter another name, such as due_date."
         )
+
+
+def _carrier(function: Callable[P, R], task: Task[P, R]) -> Callable[P, R]:
+    """Return what gets `.queue()`: the function, or a partial of it if that is another task's."""
+    before = getattr(function, "task", None)
+    if not isinstance(before, Task) or before.name == task.name:
+        return function
+    # A wrapper has the attributes of what it wraps.
+    if function not in (before.func, getattr(before.func, "__wrapped__", None)):
+        return function
+    return functools.update_wrapper(functools.partial(function), function)
 
 
 def _by_field(options: Mapping[str, Any], known: Mapping[str, Option]) -> dict[str, Any]:

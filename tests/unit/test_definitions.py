@@ -1,4 +1,5 @@
 import asyncio
+import functools
 import inspect
 from datetime import datetime, timedelta
 from unittest import mock
@@ -134,6 +135,50 @@ class RegisterTaskTests(DefinitionTests):
             ):
                 register_task(name="t")(function)
         self.assertEqual(tasks_registry, {})
+
+    def test_a_function_under_two_names_has_a_queue_of_its_own_under_each(self):
+        def double(x):
+            return 2 * x
+
+        slow = register_task(name="slow")(double)
+        fast = register_task(name="fast", priority=5)(double)
+
+        self.assertIs(slow, double)
+        for handle, name in ((slow, "slow"), (fast, "fast")):
+            with self.subTest(name):
+                self.assertIs(handle.task, tasks_registry[name])
+                self.assertIs(handle.queue.__self__, handle.task)
+                self.assertIs(handle.task.func, double)
+                self.assertEqual((handle(4), handle.__name__), (8, "double"))
+
+    def test_a_coroutine_function_stays_one_under_a_second_name(self):
+        async def double(x):
+            return 2 * x
+
+        register_task(name="slow")(double)
+        fast = register_task(name="fast")(double)
+
+        self.assertTrue(inspect.iscoroutinefunction(fast))
+        self.assertEqual(asyncio.run(fast(4)), 8)
+
+    def test_a_wrapper_of_a_task_is_a_task_itself(self):
+        for options in ({}, {"sensitive": ["x"]}):
+            with self.subTest(options), isolated_registries():
+                inner = register_task(name="inner", **options)(lambda x: x)
+                outer = functools.wraps(inner)(lambda x: 2 * x)
+
+                self.assertIs(register_task(name="outer", **options)(outer), outer)
+                again = register_task(name="again", **options)(inner)
+                self.assertIsNot(again, inner)
+                self.assertEqual((inner.task.name, outer.task.name), ("inner", "outer"))
+
+    def test_a_function_that_is_defined_again_under_its_name_stays_itself(self):
+        def work(): ...
+
+        first = register_task(name="t")(work)
+
+        self.assertIs(register_task(name="t", priority=1)(work), first)
+        self.assertEqual(work.task.priority, 1)
 
     def test_a_parameter_named_due_is_no_trouble_where_no_call_can_name_it(self):
         for function in (lambda **kwargs: None, lambda *due: None, lambda due, /: None):
