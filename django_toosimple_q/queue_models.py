@@ -13,8 +13,6 @@ class QueueStatus(models.Model):
         ACTIVE = "ACTIVE", _("Active")
         PAUSED = "PAUSED", _("Paused")
 
-    ICONS = {States.ACTIVE: "🟢", States.PAUSED: "⏸️"}
-
     name = models.CharField(max_length=255, primary_key=True)
     paused = MomentField(null=True, blank=True, help_text=_("Since when it is paused."))
 

@@ -66,8 +66,8 @@ class WorkerStatusAdmin(ReadOnlyAdmin):
     """Lists workers, and shows how each of them ended."""
 
     list_display = (
-        *("label", "state_badge", "queues", "host", "pid_text", "started_away", "last_seen_away"),
-        *("exit_text",),
+        *("label_text", "state_badge", "queues", "host_text", "pid_text"),
+        *("started_away", "last_seen_away", "exit_text"),
     )
     list_columns = (
         *("label", "included_queues", "excluded_queues", "host", "pid", "started", "last_tick"),
@@ -76,7 +76,7 @@ class WorkerStatusAdmin(ReadOnlyAdmin):
     list_filter = (StateFilter,)
     search_fields = ("label", "host")
     fieldsets = (
-        (None, {"fields": ("state_badge", "queues", "host", "pid_text", "tasks_link")}),
+        (None, {"fields": ("state_badge", "queues", "host_text", "pid_text", "tasks_link")}),
         (
             _("Times"),
             {"fields": ("started_in_full", "last_seen_in_full", "stopped_in_full", "timeout_text")},
@@ -84,6 +84,8 @@ class WorkerStatusAdmin(ReadOnlyAdmin):
         (_("End"), {"fields": ("exit_text", "exit_log_text")}),
     )
 
+    label_text = columns.text("label", _("label"))
+    host_text = columns.text("host", _("host"))
     state_badge = columns.state
     started_away = columns.moment("started", _("started"))
     last_seen_away = columns.moment("last_tick", _("last seen"))
