@@ -15,9 +15,10 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from django_toosimple_q.moments import aware
+from django_toosimple_q.overview.spans import span
 from django_toosimple_q.payload import Unreadable
 from django_toosimple_q.progress import number, share
-from django_toosimple_q.text import cut_middle, printable, span
+from django_toosimple_q.text import cut_middle, printable
 
 NOTHING = SafeString("-")
 PREVIEW_LENGTH = 255

@@ -20,9 +20,9 @@ from django_toosimple_q.admin.read_only import ReadOnlyAdmin
 from django_toosimple_q.health import Health
 from django_toosimple_q.models import QueueStatus, TaskExec
 from django_toosimple_q.overview import QueueFigures, findings
+from django_toosimple_q.overview.spans import span
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store import queues as store
-from django_toosimple_q.text import span
 
 States = TaskExec.States
 

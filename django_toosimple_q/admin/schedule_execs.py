@@ -22,10 +22,11 @@ from django_toosimple_q.admin.read_only import ReadOnlyAdmin
 from django_toosimple_q.exceptions import InvalidArguments, InvalidDefinition, ToosimpleQError, said
 from django_toosimple_q.models import ScheduleExec, TaskExec
 from django_toosimple_q.moments import aware, current_moment
+from django_toosimple_q.overview.spans import span
 from django_toosimple_q.schedule import Schedule
 from django_toosimple_q.store import schedule_execs, schedule_pauses
 from django_toosimple_q.store.schedule_runs import Run, last_runs
-from django_toosimple_q.text import printable, span
+from django_toosimple_q.text import printable
 
 ACTIVE = ScheduleExec.States.ACTIVE
 OCCURRENCES_SHOWN = 10

@@ -35,8 +35,8 @@ from django_toosimple_q.admin.task_list import (
 from django_toosimple_q.masking import arguments_of
 from django_toosimple_q.models import TaskExec, WorkerStatus
 from django_toosimple_q.moments import aware, current_moment
+from django_toosimple_q.overview.spans import span
 from django_toosimple_q.store import task_execs
-from django_toosimple_q.text import span
 
 States = TaskExec.States
 FAILURES = (States.FAILED, States.INTERRUPTED)

@@ -18,7 +18,7 @@ from django_toosimple_q.admin.read_only import ReadOnlyAdmin
 from django_toosimple_q.fields import MomentField
 from django_toosimple_q.models import TaskExec, WorkerStatus
 from django_toosimple_q.moments import current_moment
-from django_toosimple_q.text import span
+from django_toosimple_q.overview.spans import span
 
 States = WorkerStatus.States
 ExitCodes = WorkerStatus.ExitCodes

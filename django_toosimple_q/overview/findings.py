@@ -10,7 +10,8 @@ from django.utils.translation import ngettext
 
 from django_toosimple_q.moments import aware
 from django_toosimple_q.overview.now import QueueFigures
-from django_toosimple_q.text import printable, span
+from django_toosimple_q.overview.spans import span
+from django_toosimple_q.text import printable
 
 NAMED, NAME_LENGTH = 5, 60
 

@@ -13,7 +13,8 @@ from django.utils.translation import gettext as _
 from django_toosimple_q.admin import markup
 from django_toosimple_q.admin.dashboard.contents import Contents
 from django_toosimple_q.moments import aware, current_moment
-from django_toosimple_q.text import printable, span
+from django_toosimple_q.overview.spans import span
+from django_toosimple_q.text import printable
 
 register = template.Library()
 

@@ -8,6 +8,7 @@ from django.utils import timezone, translation
 
 from django_toosimple_q.decorators import schedule_task
 from django_toosimple_q.models import Minute, QueueStatus, ScheduleExec, TaskExec, WorkerStatus
+from django_toosimple_q.overview.spans import span
 from django_toosimple_q.store.minutes import minute_of
 from tests.admin.pages import AdminTestCase, list_url, messages_of, row_url
 from tests.support import make_task, make_worker
@@ -137,6 +138,17 @@ class LanguageTests(AdminTestCase):
         ):
             with self.subTest(language), translation.override(language):
                 self.assertContains(self.client.get(list_url(ScheduleExec)), words)
+
+    def test_durations_have_the_units_and_numbers_of_the_language(self):
+        for language, days, seconds in (
+            ("en", "3 d 4 h", "0.5 s"),
+            ("de", "3 d 4 h", "0,5 s"),
+            ("es", "3 d 4 h", "0,5 s"),
+            ("fr", "3 j 4 h", "0,5 s"),
+        ):
+            with self.subTest(language), translation.override(language):
+                self.assertEqual(span(timedelta(days=3, hours=4, minutes=5)), days)
+                self.assertEqual(span(timedelta(seconds=0.5)), seconds)
 
     def test_numbers_are_written_as_the_language_does(self):
         Minute.objects.update(run_3=0, run_12=4)
