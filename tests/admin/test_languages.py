@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 from django.utils import timezone, translation
 
+from django_toosimple_q.admin.task_list import bounded
 from django_toosimple_q.decorators import schedule_task
 from django_toosimple_q.models import Minute, QueueStatus, ScheduleExec, TaskExec, WorkerStatus
 from django_toosimple_q.overview.spans import span
@@ -149,6 +150,16 @@ class LanguageTests(AdminTestCase):
             with self.subTest(language), translation.override(language):
                 self.assertEqual(span(timedelta(days=3, hours=4, minutes=5)), days)
                 self.assertEqual(span(timedelta(seconds=0.5)), seconds)
+
+    def test_counts_are_grouped_as_the_language_does(self):
+        for language, text in (
+            ("en", "1,000+"),
+            ("de", "1.000+"),
+            ("fr", "1\N{NO-BREAK SPACE}000+"),
+        ):
+            with self.subTest(language), translation.override(language):
+                self.assertEqual(bounded(5000), text)
+                self.assertEqual(bounded(999), "999")
 
     def test_numbers_are_written_as_the_language_does(self):
         Minute.objects.update(run_3=0, run_12=4)
