@@ -39,6 +39,8 @@ class ConcurrencyKey(models.Model):
 
     class Meta:
         app_label = "toosimpleq"
+        verbose_name = _("Concurrency Key")
+        verbose_name_plural = _("Concurrency Keys")
 
     def __str__(self) -> str:
         return self.name
