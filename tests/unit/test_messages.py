@@ -17,7 +17,7 @@ wrapped = gettext_lazy(
     "one sentence, "
     "in two lines"
 )
-shown = pgettext("verb", "Queue")
+shown = translation.pgettext("verb", "Queue")
 said = f"{_('inside')}"
 not_ours = lookup("nothing")
 """
