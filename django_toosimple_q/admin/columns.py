@@ -32,16 +32,6 @@ def moment_in_full(field: str, label: Any) -> Column:
     return moment(field, label, markup.moment_in_full)
 
 
-def text(field: str, label: Any) -> Column:
-    """Return a column that shows a text of one line under a label that is translated."""
-
-    @admin.display(description=label)
-    def column(self: Any, row: Any) -> SafeString:
-        return format_html("{}", markup.name(getattr(row, field)) or markup.NOTHING)
-
-    return column
-
-
 def output(field: str, label: Any) -> Column:
     """Return a column that shows a text with its line breaks."""
 
@@ -56,3 +46,13 @@ def output(field: str, label: Any) -> Column:
 def state(self: Any, row: Any) -> SafeString:
     """Show the state."""
     return markup.badge(row)
+
+
+def text(field: str, label: Any) -> Column:
+    """Return a column that shows a text of one line under a label that is translated."""
+
+    @admin.display(description=label)
+    def column(self: Any, row: Any) -> SafeString:
+        return format_html("{}", markup.name(getattr(row, field)) or markup.NOTHING)
+
+    return column
