@@ -27,7 +27,7 @@ def no_worker(queues: Sequence[QueueFigures], now: datetime) -> Finding:
     """Say that no worker is alive, and what waits in these queues."""
     cure = _("Start `manage.py worker`.")
     if not any(one.waiting for one in queues):
-        return Finding(_("No worker is alive. Nothing waits for one."), cure)
+        return Finding(_("No worker is alive."), cure)
     return Finding(_("No worker is alive: %s.") % _waits(queues, now), cure)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import NamedTuple
 
+from django.utils.translation import gettext as _
+
 from django_toosimple_q.models import ScheduleExec
 from django_toosimple_q.overview import findings
 from django_toosimple_q.overview.findings import waited
@@ -41,8 +43,10 @@ def verdict(present: Present) -> Verdict:
 def _no_worker(present: Present) -> Verdict | None:
     if present.alive:
         return None
-    level = ERROR if present.waiting else WARNING
-    return Verdict(level, *findings.no_worker(present.queues, present.now))
+    sentence, cure = findings.no_worker(present.queues, present.now)
+    if present.waiting:
+        return Verdict(ERROR, sentence, cure)
+    return Verdict(WARNING, f"{sentence} {_('Nothing waits for one.')}", cure)
 
 
 def _unattended(present: Present) -> Verdict | None:

@@ -149,7 +149,7 @@ class ProbeTests(QueuesTestCase):
 
         self.assertEqual(
             (code, text),
-            (3, "No worker is alive. Nothing waits for one. Start `manage.py worker`.\n"),
+            (3, "No worker is alive. Start `manage.py worker`.\n"),
         )
 
     def test_a_queue_that_no_worker_takes_is_3(self):
