@@ -14,7 +14,7 @@ BIN = $(VENV)/bin
 INSTALL = $(PYTHON) scripts/environment.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format bench chaos mutants wheel clean
+.PHONY: help demo test lint types format messages bench chaos mutants wheel clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -25,12 +25,13 @@ demo: ## start the demo shop with a worker on SQLite; Ctrl-C stops it
 test: ## run the tests on every database that answers (ARGS="-k cron -x")
 	@$(PYTHON) scripts/test.py $(ARGS)
 
-lint: ## check style, types (see types) and migrations
+lint: ## check style, types (see types), migrations and translations
 	@$(INSTALL) dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/typing_samples.py
+	$(BIN)/python scripts/messages.py --check
 	TOOSIMPLEQ_TEST_DATABASE_NAME=:memory: DJANGO_SETTINGS_MODULE=tests.settings \
 	    $(BIN)/python -W error -m django makemigrations --check --dry-run
 
@@ -42,6 +43,10 @@ format: ## bring the code into the house format
 	@$(INSTALL) dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+messages: ## take over new texts into the catalogues of translations, and compile these
+	@$(INSTALL) dev
+	$(BIN)/python scripts/messages.py
 
 bench: ## measure against other queues
 	$(PYTHON) benchmarks/run.py $(ARGS)

@@ -17,6 +17,8 @@ class Dismissal(models.Model):
 
     class Meta:
         app_label = "toosimpleq"
+        verbose_name = _("Dismissal")
+        verbose_name_plural = _("Dismissals")
 
     def __str__(self) -> str:
         return f"{self.task_name} {self.error_type}"
@@ -41,6 +43,8 @@ class BulkRun(models.Model):
 
     class Meta:
         app_label = "toosimpleq"
+        verbose_name = _("Bulk Run")
+        verbose_name_plural = _("Bulk Runs")
         default_permissions = ()
 
     def __str__(self) -> str:
@@ -81,6 +85,8 @@ class Minute(models.Model):
 
     class Meta:
         app_label = "toosimpleq"
+        verbose_name = _("Minute")
+        verbose_name_plural = _("Minutes")
         indexes = [models.Index(fields=["span", "minute"], name="toosimpleq_by_minute")]
 
     def __str__(self) -> str:

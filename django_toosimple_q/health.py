@@ -1,16 +1,18 @@
 """What is wrong with the queue: one answer for the check, the command line, and views."""
 
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from django.utils import translation
+
 from django_toosimple_q import overview
 from django_toosimple_q.models import WorkerStatus
 from django_toosimple_q.moments import aware
-from django_toosimple_q.overview import QueueFigures, WorkerFigures
+from django_toosimple_q.overview import QueueFigures, WorkerFigures, findings
+from django_toosimple_q.overview.findings import Finding
 from django_toosimple_q.store import workers
 from django_toosimple_q.text import span
 
@@ -26,12 +28,21 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Problem:
-    """A fact that a person should know, and its cure. `queue` is "" if it concerns all."""
+    """A fact that a person should know, and its cure. `queue` is "" if it concerns all.
+
+    It is in English, as commands, checks and probes are. Pages have `overview.findings`.
+    """
 
     kind: Kind
     queue: str
     fact: str
     cure: str
+
+    @classmethod
+    def of(cls, kind: Kind, queue: str, say: Callable[..., Finding], *values: Any) -> "Problem":
+        """Return a problem in the words of a finding."""
+        with translation.override(None):
+            return cls(kind, queue, *say(*values))
 
     def described(self) -> dict[str, str]:
         """Return the problem as values that JSON has."""
@@ -45,12 +56,21 @@ class Problem:
 
 @dataclass(frozen=True)
 class Health:
-    """How the queue stands at `now` (aware), by the database's clock."""
+    """How the queue stands at `now` (aware), by the database's clock.
+
+    workers: the living ones. failures: how many calls failed for good within the last hour.
+    scheduled: how many are due later, 10,000 at most; then `more_scheduled` is true. next_due: when
+    the first of them is. held: how many wait for a person.
+    """
 
     now: datetime
     queues: Sequence[QueueFigures]
     workers: Sequence[WorkerFigures]
     failures: int
+    scheduled: int
+    more_scheduled: bool
+    next_due: datetime | None
+    held: int
 
     def labels(self, queue: QueueFigures) -> list[str]:
         """Return the labels of the living workers that take a queue."""
@@ -58,8 +78,7 @@ class Health:
 
     def wait(self, queue: QueueFigures) -> timedelta | None:
         """Return for how long the oldest call of a queue has waited."""
-        oldest = queue.oldest
-        return None if oldest is None else max(self.now - aware(oldest), timedelta(0))
+        return None if queue.oldest is None else findings.waited(queue, self.now)
 
     def problems(
         self, max_wait: float | None = None, max_failures: int | None = None
@@ -73,29 +92,15 @@ class Health:
         if max_wait is not None:
             found += self._late(max_wait)
         if max_failures is not None and self.failures > max_failures:
-            found.append(
-                Problem(
-                    Kind.FAILURES,
-                    "",
-                    f"{self.failures} calls failed for good within the last hour, more than "
-                    f"{max_failures}.",
-                    "See them with `manage.py tasks --failed`.",
-                )
-            )
+            found.append(Problem.of(Kind.FAILURES, "", findings.failed, self.failures))
         return found
 
     def unattended(self) -> list[Problem]:
         """Return the queues in which calls wait that no living worker takes."""
         return [
-            Problem(
-                Kind.UNATTENDED,
-                queue.name,
-                f'No living worker takes the queue "{queue.name}": {counted(queue)} wait, the '
-                f"oldest for {words(self.wait(queue))}.",
-                f"Start `manage.py worker --queue {shlex.quote(queue.name)}`.",
-            )
+            Problem.of(Kind.UNATTENDED, queue.name, findings.unattended, [queue], self.now)
             for queue in self.queues
-            if is_unattended(queue)
+            if queue.unattended
         ]
 
     def described(self, problems: Sequence[Problem]) -> dict[str, Any]:
@@ -104,6 +109,10 @@ class Health:
             "queues": [self._queue(queue) for queue in self.queues],
             "workers": [_worker(one.row) for one in self.workers],
             "failures_last_hour": self.failures,
+            "scheduled": self.scheduled,
+            "more_scheduled": self.more_scheduled,
+            "next_due": None if self.next_due is None else aware(self.next_due).isoformat(),
+            "held": self.held,
             "problems": [one.described() for one in problems],
         }
 
@@ -121,19 +130,13 @@ class Health:
 
     def _workers(self) -> Iterator[Problem]:
         if not self.workers:
-            yield Problem(Kind.NO_WORKER, "", "No worker is alive.", "Start `manage.py worker`.")
+            yield Problem.of(Kind.NO_WORKER, "", findings.no_worker, self.queues, self.now)
 
     def _late(self, max_wait: float) -> Iterator[Problem]:
         for queue in self.queues:
             wait = self.wait(queue)
             if wait is not None and queue.paused is None and wait.total_seconds() > max_wait:
-                yield Problem(
-                    Kind.LATE,
-                    queue.name,
-                    f'The oldest call in the queue "{queue.name}" has waited for {words(wait)}, '
-                    f"more than {max_wait:g} s.",
-                    "Start more workers, or pause what they are busy with.",
-                )
+                yield Problem.of(Kind.LATE, queue.name, findings.late, [queue], self.now)
 
 
 def read() -> Health:
@@ -144,12 +147,11 @@ def read() -> Health:
         queues=present.queues,
         workers=present.alive,
         failures=present.last_hour.failures,
+        scheduled=present.sleeping,
+        more_scheduled=present.sleeping_more,
+        next_due=present.next_due,
+        held=present.held,
     )
-
-
-def is_unattended(queue: QueueFigures) -> bool:
-    """Return whether calls wait that no living worker takes. A paused queue may wait."""
-    return bool(queue.waiting and not queue.workers and queue.paused is None)
 
 
 def counted(queue: QueueFigures) -> str:

@@ -72,16 +72,6 @@ class TaskExec(models.Model):
             """Return the states of rows that nothing happens to any more."""
             return [state.value for state in cls if state.value not in cls.todo()]
 
-    ICONS = {
-        States.SLEEPING: "💤",
-        States.QUEUED: "⌚",
-        States.PROCESSING: "🚧",
-        States.SUCCEEDED: "✔️",
-        States.INTERRUPTED: "🛑",
-        States.FAILED: "❌",
-        States.INVALID: "⚠️",
-    }
-
     task_name = models.CharField(max_length=255)
     args = SignedPickledField(default=list)
     kwargs = SignedPickledField(default=dict)
@@ -279,14 +269,6 @@ class WorkerStatus(models.Model):
         STOPPED = 0, _("Stopped")
         TERMINATED = 77, _("Terminated")
         CRASHED = 99, _("Crashed")
-
-    ICONS = {
-        States.ONLINE: "🟢",
-        States.STOPPED: "⚪",
-        States.TERMINATED: "🟠",
-        States.CRASHED: "🔴",
-        States.TIMEDOUT: "⚫",
-    }
 
     label = models.CharField(max_length=255, unique=True)
     included_queues = models.JSONField(default=list)

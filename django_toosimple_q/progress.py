@@ -47,7 +47,12 @@ def amount(done: float | None, total: float | None) -> str:
     """Return an amount in words, as "3 of 12"; "" for one that was never reported."""
     if done is None:
         return ""
-    return _number(done) if total is None else f"{_number(done)} of {_number(total)}"
+    return number(done) if total is None else f"{number(done)} of {number(total)}"
+
+
+def number(value: float) -> str:
+    """Return a number without decimals that say nothing."""
+    return f"{value:.0f}" if value.is_integer() else f"{value:g}"
 
 
 def _amount(value: Any, name: str) -> float:
@@ -61,7 +66,3 @@ def _amount(value: Any, name: str) -> float:
             f"{name} of a progress cannot be {shown(value)}. Use a number, 0 or more."
         )
     return number
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if value.is_integer() else f"{value:g}"

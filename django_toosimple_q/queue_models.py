@@ -13,8 +13,6 @@ class QueueStatus(models.Model):
         ACTIVE = "ACTIVE", _("Active")
         PAUSED = "PAUSED", _("Paused")
 
-    ICONS = {States.ACTIVE: "🟢", States.PAUSED: "⏸️"}
-
     name = models.CharField(max_length=255, primary_key=True)
     paused = MomentField(null=True, blank=True, help_text=_("Since when it is paused."))
 
@@ -41,6 +39,8 @@ class ConcurrencyKey(models.Model):
 
     class Meta:
         app_label = "toosimpleq"
+        verbose_name = _("Concurrency Key")
+        verbose_name_plural = _("Concurrency Keys")
 
     def __str__(self) -> str:
         return self.name

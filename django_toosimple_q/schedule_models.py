@@ -16,8 +16,6 @@ class ScheduleExec(models.Model):
         BROKEN = "BROKEN", _("Broken")
         INVALID = "INVALID", _("Invalid")
 
-    ICONS = {States.ACTIVE: "🟢", States.BROKEN: "❌", States.INVALID: "⚠️"}
-
     name = models.CharField(max_length=255, unique=True)
     last_due = MomentField(null=True, blank=True)
     last_task = models.ForeignKey("TaskExec", null=True, blank=True, on_delete=models.SET_NULL)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
@@ -43,5 +44,15 @@ def output(field: str, label: Any) -> Column:
 
 @admin.display(description=_("state"))
 def state(self: Any, row: Any) -> SafeString:
-    """Show the state as an icon and a text."""
+    """Show the state."""
     return markup.badge(row)
+
+
+def text(field: str, label: Any) -> Column:
+    """Return a column that shows a text of one line under a label that is translated."""
+
+    @admin.display(description=label)
+    def column(self: Any, row: Any) -> SafeString:
+        return format_html("{}", markup.name(getattr(row, field)) or markup.NOTHING)
+
+    return column

@@ -15,9 +15,10 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from django_toosimple_q.moments import aware
+from django_toosimple_q.overview.spans import span
 from django_toosimple_q.payload import Unreadable
-from django_toosimple_q.progress import amount, share
-from django_toosimple_q.text import cut_middle, printable, span
+from django_toosimple_q.progress import number, share
+from django_toosimple_q.text import cut_middle, printable
 
 NOTHING = SafeString("-")
 PREVIEW_LENGTH = 255
@@ -28,22 +29,17 @@ COMMAND = re.compile("`([^`]*)`")
 
 
 def badge(row: Any) -> SafeString:
-    """Return the state of a row, as an icon and a text."""
+    """Return the state of a row."""
     state = str(row.state)
     label = dict(row.States.choices).get(state)
     if label is None:  # written by a newer release, or by hand
-        return format_html('<span class="tsq-state">❔ {}</span>', state)
+        return format_html('<span class="tsq-state">{}</span>', state)
     if row.__dict__.get("replaced_by_id") is not None:  # not asked for where it was not read
         return format_html(
-            '<span class="tsq-state tsq-replaced"><span aria-hidden="true">↻</span> {}</span>',
+            '<span class="tsq-state tsq-replaced">{}</span>',
             _("%(state)s, tried again") % {"state": label},
         )
-    return format_html(
-        '<span class="tsq-state tsq-{}"><span aria-hidden="true">{}</span> {}</span>',
-        state.lower(),
-        row.ICONS[state],
-        label,
-    )
+    return format_html('<span class="tsq-state tsq-{}">{}</span>', state.lower(), label)
 
 
 def link(row: Model, text: object, site: str) -> SafeString:
@@ -128,7 +124,11 @@ def progress(done: float | None, total: float | None, message: str | None) -> Sa
     """Return how far a task is, as a bar where that is known and as a text; empty without it."""
     if done is None:
         return SafeString("")
-    text = f"{amount(done, total)}: {message}" if message else amount(done, total)
+    text = number(done)
+    if total is not None:
+        text = _("%(number)s of %(total)s") % {"number": text, "total": number(total)}
+    if message:
+        text = f"{text}: {message}"
     part = share(done, total)
     if part is None:
         return format_html("{}", text)
@@ -209,7 +209,7 @@ def call(name: str, args: Any, kwargs: Any) -> SafeString:
 
 def warning(text: str) -> SafeString:
     """Return a text marked as a warning."""
-    return format_html('<span class="tsq-warning">⚠️ {}</span>', text)
+    return format_html('<span class="tsq-warning">{}</span>', text)
 
 
 def commands(text: str) -> SafeString:
@@ -225,10 +225,7 @@ def commands(text: str) -> SafeString:
 
 def paused() -> SafeString:
     """Return that something is paused, as a state is shown."""
-    return format_html(
-        '<span class="tsq-state tsq-paused"><span aria-hidden="true">⏸️</span> {}</span>',
-        _("Paused"),
-    )
+    return format_html('<span class="tsq-state tsq-paused">{}</span>', _("Paused"))
 
 
 def note(fact: str, cure: str, *, bad: bool) -> SafeString:
@@ -249,7 +246,7 @@ def written(stored: Any) -> str:
         if len(text) <= VALUE_LENGTH:
             text = pformat(stored, width=LINE_LENGTH, sort_dicts=False)
     except Exception as error:  # user code: __repr__ of what was stored
-        text = f"(cannot be shown: {type(error).__name__})"
+        text = _("(cannot be shown: %(error)s)") % {"error": type(error).__name__}
     return cut(text, VALUE_LENGTH)
 
 

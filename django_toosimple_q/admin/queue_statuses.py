@@ -14,15 +14,15 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_toosimple_q import health, queues
-from django_toosimple_q.admin import columns, markup
+from django_toosimple_q.admin import columns, history, markup
 from django_toosimple_q.admin.lists import ColumnsChangeList
 from django_toosimple_q.admin.read_only import ReadOnlyAdmin
 from django_toosimple_q.health import Health
 from django_toosimple_q.models import QueueStatus, TaskExec
-from django_toosimple_q.overview import QueueFigures
+from django_toosimple_q.overview import QueueFigures, findings
+from django_toosimple_q.overview.spans import span
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store import queues as store
-from django_toosimple_q.text import span
 
 States = TaskExec.States
 
@@ -33,7 +33,7 @@ class QueueStatusAdmin(ReadOnlyAdmin):
 
     actions = ("action_pause", "action_resume")
     list_display = (
-        *("name", "state_badge", "paused_away", "waiting", "running", "worker_labels"),
+        *("name_text", "state_badge", "paused_away", "waiting", "running", "worker_labels"),
         "task_names",
     )
     list_columns = ("name", "paused")
@@ -51,6 +51,7 @@ class QueueStatusAdmin(ReadOnlyAdmin):
         ),
     )
 
+    name_text = columns.text("name", _("name"))
     state_badge = columns.state
     paused_away = columns.moment("paused", _("paused"))
     paused_in_full = columns.moment_in_full("paused", _("paused"))
@@ -64,7 +65,7 @@ class QueueStatusAdmin(ReadOnlyAdmin):
         """Stop claims from these queues."""
         for row in queryset:
             if queues.pause(row.name):
-                self.log_change(request, row, gettext("Paused."))
+                self.log_change(request, row, history.PAUSED)
                 self.message_user(request, gettext("Queue %s is paused.") % row.name, SUCCESS)
 
     @admin.action(permissions=["pause"], description=_("Resume"))
@@ -72,7 +73,7 @@ class QueueStatusAdmin(ReadOnlyAdmin):
         """Allow claims from these queues again."""
         for row in queryset:
             if queues.resume(row.name):
-                self.log_change(request, row, gettext("Resumed."))
+                self.log_change(request, row, history.RESUMED)
                 self.message_user(
                     request, gettext("Queue %s is no longer paused.") % row.name, SUCCESS
                 )
@@ -85,8 +86,10 @@ class QueueStatusAdmin(ReadOnlyAdmin):
             found = health.read()
             # Workers make these rows too. A queue needs one to be seen and paused.
             store.ensure({queue.name for queue in found.queues})
-            for problem in found.unattended():
-                self.message_user(request, f"{problem.fact} {problem.cure}", ERROR)
+            for queue in found.queues:
+                if queue.unattended:
+                    text = " ".join(findings.unattended([queue], found.now))
+                    self.message_user(request, text, ERROR)
         return super().changelist_view(request, extra_context)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ColumnsChangeList]:
@@ -108,7 +111,7 @@ class QueueStatusAdmin(ReadOnlyAdmin):
     @admin.display(description=_("workers"))
     def worker_labels(self, row: QueueStatus) -> SafeString | str:
         found, queue = self._figures(row)
-        if health.is_unattended(queue):
+        if queue.unattended:
             return markup.warning(gettext("no living worker"))
         return ", ".join(found.labels(queue)) or markup.NOTHING
 

@@ -10,12 +10,13 @@ from django.contrib.admin.utils import quote
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import Func, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_toosimple_q.admin import markup
+from django_toosimple_q.admin import history, markup
 from django_toosimple_q.admin.lists import ROWS_COUNTED, BoundedPaginator, ColumnsChangeList
 from django_toosimple_q.exceptions import ToosimpleQError
 from django_toosimple_q.models import TaskExec
@@ -74,6 +75,15 @@ class ReadOnlyAdmin(ModelAdmin):
                 raise BadRequest("A selected row has an id that no row can have.") from error
         return super().changelist_view(request, extra_context)
 
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        response = super().history_view(request, object_id, extra_context)
+        if isinstance(response, TemplateResponse):
+            for entry in (response.context_data or {})["action_list"]:
+                entry.change_message = history.translated(entry.change_message)
+        return response
+
     def row_actions(self, row: Any) -> Sequence[str]:
         """Return the actions that the page of a row offers to those who may."""
         return (self.row_action,) if self.row_action else ()
@@ -121,7 +131,10 @@ class ReadOnlyAdmin(ModelAdmin):
         queue: Callable[[Any], TaskExec],
         note: str,
     ) -> None:
-        """Queue a task for each selected row, log it in the row's history, and show a message."""
+        """Queue a task for each selected row, note it in the row's history, and show a message.
+
+        `note` is one of `admin/history.py`; its value is the id of the task.
+        """
         queued, errors = [], []
         # Load all columns: the new row needs the payload, which the list leaves out.
         for row in queryset.defer(None).order_by("pk"):
@@ -130,7 +143,7 @@ class ReadOnlyAdmin(ModelAdmin):
             except ToosimpleQError as error:
                 errors.append(f"{row}: {error}")
                 continue
-            self.log_change(request, row, note.format(task_exec.pk))
+            self.log_change(request, row, note % {"task": task_exec.pk})
             queued.append(task_exec)
         self._report(request, queued, errors)
 

@@ -16,19 +16,28 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_toosimple_q import conf
-from django_toosimple_q.admin import columns, markup, schedule_notes
+from django_toosimple_q.admin import columns, history, markup, schedule_notes
 from django_toosimple_q.admin.cron_words import cron_words
 from django_toosimple_q.admin.read_only import ReadOnlyAdmin
 from django_toosimple_q.exceptions import InvalidArguments, InvalidDefinition, ToosimpleQError, said
 from django_toosimple_q.models import ScheduleExec, TaskExec
 from django_toosimple_q.moments import aware, current_moment
+from django_toosimple_q.overview.spans import span
 from django_toosimple_q.schedule import Schedule
 from django_toosimple_q.store import schedule_execs, schedule_pauses
 from django_toosimple_q.store.schedule_runs import Run, last_runs
-from django_toosimple_q.text import printable, span
+from django_toosimple_q.text import printable
 
 ACTIVE = ScheduleExec.States.ACTIVE
 OCCURRENCES_SHOWN = 10
+
+
+class StateFilter(admin.ChoicesFieldListFilter):
+    """Filters by state."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = _("state")
 
 
 class PausedFilter(admin.SimpleListFilter):
@@ -51,7 +60,7 @@ class ScheduleExecAdmin(ReadOnlyAdmin):
 
     actions = ("action_force_run", "action_pause", "action_resume")
     list_display = (
-        *("name", "state_and_pause", "cron_and_zone", "next_away", "last_due_away"),
+        *("name_text", "state_and_pause", "cron_and_zone", "next_away", "last_due_away"),
         "last_task_link",
     )
     list_columns = (
@@ -59,7 +68,7 @@ class ScheduleExecAdmin(ReadOnlyAdmin):
         *("last_task__state", "last_task__due"),
     )
     list_select_related = ("last_task",)
-    list_filter = ("state", PausedFilter)
+    list_filter = (("state", StateFilter), PausedFilter)
     ordering = ("name",)
     search_fields = ("name",)
     fieldsets = (
@@ -69,6 +78,7 @@ class ScheduleExecAdmin(ReadOnlyAdmin):
         (_("Last runs"), {"fields": ("last_due_in_full", "runs")}),
     )
 
+    name_text = columns.text("name", _("name"))
     error_text = columns.output("error", _("error"))
     failed_in_full = columns.moment_in_full("failed", _("last tried"))
 
@@ -92,7 +102,7 @@ class ScheduleExecAdmin(ReadOnlyAdmin):
     @admin.action(permissions=["force_run"], description=_("Run now"))
     def action_force_run(self, request: HttpRequest, queryset: QuerySet[ScheduleExec]) -> None:
         """Queue the tasks of these schedules now. Their next occurrences do not change."""
-        self.queue_for_each(request, queryset, force, gettext("Run by hand as task {}."))
+        self.queue_for_each(request, queryset, force, history.RUN_BY_HAND)
 
     def has_pause_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may pause and resume schedules."""
@@ -103,7 +113,7 @@ class ScheduleExecAdmin(ReadOnlyAdmin):
         """Let the expressions of these schedules queue nothing. They still run by hand."""
         for row in queryset:
             if schedule_pauses.pause(row.name, current_moment()):
-                self.log_change(request, row, gettext("Paused."))
+                self.log_change(request, row, history.PAUSED)
                 self.message_user(request, gettext("Schedule %s is paused.") % row.name, SUCCESS)
 
     @admin.action(permissions=["pause"], description=_("Resume"))
@@ -113,7 +123,7 @@ class ScheduleExecAdmin(ReadOnlyAdmin):
             # Of one that this code does not define, nobody here knows whether it catches up.
             catch_up = row.schedule is None or row.schedule.catch_up
             if schedule_pauses.resume(row.name, current_moment(), catch_up=catch_up):
-                self.log_change(request, row, gettext("Resumed."))
+                self.log_change(request, row, history.RESUMED)
                 text = gettext("Schedule %s is no longer paused.")
                 self.message_user(request, text % row.name, SUCCESS)
 
@@ -257,21 +267,24 @@ class Occurrence:
     """A placeholder for the moment that a schedule passes to its task."""
 
     def __repr__(self) -> str:
-        return "<the occurrence>"
+        return gettext("<the occurrence>")
 
 
 def force(row: ScheduleExec) -> TaskExec:
     """Queue a schedule's task now. Raises `InvalidDefinition` if the code does not define it."""
     if row.schedule is None:
         raise InvalidDefinition(
-            "the code does not define this schedule, so it cannot run. Restore its definition."
+            gettext(
+                "The code does not define this schedule, so it cannot run. Restore its definition."
+            )
         )
     try:
         return schedule_execs.force(row.schedule, current_moment())
     except (ToosimpleQError, DatabaseError):
         raise
     except (Exception, SystemExit) as error:  # user code: unique_by
-        raise InvalidArguments(f"its call cannot be queued: {said(error)}") from error
+        text = gettext("Its call cannot be queued: %(error)s") % {"error": said(error)}
+        raise InvalidArguments(text) from error
 
 
 def course(run: Run) -> str:

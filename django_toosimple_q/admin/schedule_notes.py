@@ -126,7 +126,8 @@ def _paused(row: ScheduleExec, since: datetime) -> Note:
         if row.schedule is not None and row.schedule.catch_up
         else _("“Resume” lets it go on at its next occurrence.")
     )
-    needs = _("That takes the permission “%s”.") % _("Can pause and resume schedules")
+    # Django shows the names of permissions as they are in the code.
+    needs = _("That takes the permission “%s”.") % "Can pause and resume schedules"
     return Note(fact % {"moment": markup.exact(markup.local(since))}, f"{cure} {needs}", bad=False)
 
 

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_toosimple_q.admin import columns, markup
+from django_toosimple_q.admin import columns, history, markup
 from django_toosimple_q.admin.bulk import ask as bulk
 from django_toosimple_q.admin.buttons import QUEUE_AGAIN, Allowed, buttons, drawn
 from django_toosimple_q.admin.dashboard.actions import act
@@ -35,8 +35,8 @@ from django_toosimple_q.admin.task_list import (
 from django_toosimple_q.masking import arguments_of
 from django_toosimple_q.models import TaskExec, WorkerStatus
 from django_toosimple_q.moments import aware, current_moment
+from django_toosimple_q.overview.spans import span
 from django_toosimple_q.store import task_execs
-from django_toosimple_q.text import span
 
 States = TaskExec.States
 FAILURES = (States.FAILED, States.INTERRUPTED)
@@ -68,6 +68,7 @@ class TaskExecAdmin(ReadOnlyAdmin):
     search_help_text = _("Task, error type or arguments; #12 finds one call.")
 
     state_badge = columns.state
+    queue_text = columns.text("queue", _("queue"))
     due_in_full = columns.moment_in_full("due", _("due"))
     created_in_full = columns.moment_in_full("created", _("created"))
     started_in_full = columns.moment_in_full("started", _("started"))
@@ -101,7 +102,7 @@ class TaskExecAdmin(ReadOnlyAdmin):
             "crash_count": row.crash_count,
         }
         return [
-            *("state_badge", "definition", "call", "queue", "priority_text", "worker_link"),
+            *("state_badge", "definition", "call", "queue_text", "priority_text", "worker_link"),
             "attempt_in_full",
             *(("progress",) if row.progress_done is not None else ()),
             *(name for name, is_there in links.items() if is_there),
@@ -214,7 +215,7 @@ class TaskExecAdmin(ReadOnlyAdmin):
             request,
             queryset,
             lambda row: task_execs.requeue(row, current_moment()),
-            gettext("Queued again as task {}."),
+            history.QUEUED_AGAIN,
         )
 
     @admin.action(permissions=["reschedule"], description=_("Change priority, queue or due date"))

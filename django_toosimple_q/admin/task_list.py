@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.formats import number_format
 from django.utils.functional import cached_property
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -107,7 +108,9 @@ class TaskChangeList(ColumnsChangeList):
 
 def bounded(count: int) -> str:
     """Return a count with a "+" where there may be more."""
-    return f"{store.COUNTED:,}+" if count > store.COUNTED else f"{count:,}"
+    more = count > store.COUNTED
+    shown = number_format(store.COUNTED if more else count, force_grouping=True)
+    return f"{shown}+" if more else shown
 
 
 def is_id(query: str) -> bool:

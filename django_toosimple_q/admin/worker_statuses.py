@@ -18,7 +18,7 @@ from django_toosimple_q.admin.read_only import ReadOnlyAdmin
 from django_toosimple_q.fields import MomentField
 from django_toosimple_q.models import TaskExec, WorkerStatus
 from django_toosimple_q.moments import current_moment
-from django_toosimple_q.text import span
+from django_toosimple_q.overview.spans import span
 
 States = WorkerStatus.States
 ExitCodes = WorkerStatus.ExitCodes
@@ -66,8 +66,8 @@ class WorkerStatusAdmin(ReadOnlyAdmin):
     """Lists workers, and shows how each of them ended."""
 
     list_display = (
-        *("label", "state_badge", "queues", "host", "pid_text", "started_away", "last_seen_away"),
-        *("exit_text",),
+        *("label_text", "state_badge", "queues", "host_text", "pid_text"),
+        *("started_away", "last_seen_away", "exit_text"),
     )
     list_columns = (
         *("label", "included_queues", "excluded_queues", "host", "pid", "started", "last_tick"),
@@ -76,7 +76,7 @@ class WorkerStatusAdmin(ReadOnlyAdmin):
     list_filter = (StateFilter,)
     search_fields = ("label", "host")
     fieldsets = (
-        (None, {"fields": ("state_badge", "queues", "host", "pid_text", "tasks_link")}),
+        (None, {"fields": ("state_badge", "queues", "host_text", "pid_text", "tasks_link")}),
         (
             _("Times"),
             {"fields": ("started_in_full", "last_seen_in_full", "stopped_in_full", "timeout_text")},
@@ -84,6 +84,8 @@ class WorkerStatusAdmin(ReadOnlyAdmin):
         (_("End"), {"fields": ("exit_text", "exit_log_text")}),
     )
 
+    label_text = columns.text("label", _("label"))
+    host_text = columns.text("host", _("host"))
     state_badge = columns.state
     started_away = columns.moment("started", _("started"))
     last_seen_away = columns.moment("last_tick", _("last seen"))

@@ -1,6 +1,6 @@
 """How the queues stand, as rows of a table for people and as values for programs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.utils import timezone
@@ -26,6 +26,16 @@ def queue_row(found: Health, queue: QueueFigures) -> list[str]:
         since = timezone.localtime(queue.paused) if queue.paused.tzinfo else queue.paused
         state = f"paused since {since:%Y-%m-%d %H:%M:%S}"
     return [queue.name, f"{counted(queue)} waiting{oldest}, {queue.running} running, {state}"]
+
+
+def totals(found: Health) -> Iterator[str]:
+    """Yield what is due later and what waits for a person, over all queues."""
+    if found.scheduled and found.next_due is not None:
+        more = "+" if found.more_scheduled else ""
+        first = words(aware(found.next_due) - found.now)
+        yield f"{found.scheduled}{more} due later, the next in {first}"
+    if found.held:
+        yield f"{found.held} held for a person"
 
 
 def running_row(found: Health, row: TaskExec) -> list[str]:

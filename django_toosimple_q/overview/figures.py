@@ -30,8 +30,9 @@ class Ends:
 
     @property
     def failure_share(self) -> float:
-        """Return which share of the attempts failed, for good or not (0 to 1)."""
-        return (self.failures + self.retried) / self.total if self.total else 0.0
+        """Return which share of the calls failed for good (0 to 1). A retry is no end of a call."""
+        calls = self.total - self.retried
+        return self.failures / calls if calls else 0.0
 
 
 @dataclass(frozen=True)

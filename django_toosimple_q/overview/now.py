@@ -58,6 +58,11 @@ class QueueFigures:
         return self.waiting >= WAITING_COUNTED
 
     @property
+    def unattended(self) -> bool:
+        """Return whether calls wait that no living worker takes. A paused queue may wait."""
+        return bool(self.waiting and not self.workers and self.paused is None)
+
+    @property
     def seconds_to_empty(self) -> float | None:
         """Return how long what waits takes at the present rate; None if nothing will end."""
         if not (self.waiting and self.per_minute and self.workers) or self.paused is not None:

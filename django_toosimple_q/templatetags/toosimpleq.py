@@ -5,12 +5,16 @@ from typing import Any
 
 from django import template
 from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from django_toosimple_q.admin import markup
 from django_toosimple_q.admin.dashboard.contents import Contents
 from django_toosimple_q.moments import aware, current_moment
-from django_toosimple_q.text import printable, span
+from django_toosimple_q.overview.spans import span
+from django_toosimple_q.text import printable
 
 register = template.Library()
 
@@ -56,7 +60,9 @@ def brief(value: Any) -> str:
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
     if seconds < 0.9995:
         return f"{max(seconds, 0) * 1000:.0f} ms"
-    return f"{seconds:.1f} s" if seconds < 9.95 else span(timedelta(seconds=seconds), 1)
+    if seconds < 9.95:
+        return f"{number_format(seconds, 1)} s"
+    return span(timedelta(seconds=seconds), 1)
 
 
 @register.filter
@@ -73,6 +79,15 @@ def since(moment: datetime | None, now: datetime) -> str:
 def ago(moment: datetime | None, now: datetime) -> SafeString:
     """Return a moment relative to now, with the exact one in the title."""
     return markup.moment(moment, aware(now))
+
+
+@register.filter
+def minutes_ago(minute: datetime, now: datetime) -> SafeString:
+    """Return how long ago a minute was, by its begin: more is not known of what ended in it."""
+    this_minute = aware(now).replace(second=0, microsecond=0)
+    if aware(minute) >= this_minute:
+        return format_html("{}", _("this minute"))
+    return markup.moment(minute, this_minute)
 
 
 @register.filter

@@ -161,7 +161,7 @@ class ForceRunTests(AdminTestCase):
 
         self.assertFalse(TaskExec.objects.exists())
         self.assertFalse(LogEntry.objects.exists())
-        self.assertIn("the code does not define this schedule", messages_of(response)[0])
+        self.assertIn("The code does not define this schedule", messages_of(response)[0])
 
     def test_a_user_without_the_permission_does_not_see_it(self):
         self.log_in_with("view_scheduleexec")
@@ -291,9 +291,11 @@ class PauseTests(AdminTestCase):
         response = self.list_page(QueueStatus)
 
         self.assertContains(response, ">mail</a>")
-        self.assertContains(response, '<li class="error">No living worker takes the queue')
+        self.assertContains(
+            response, '<li class="error">Nobody takes queue &quot;mail&quot;: 1 waits'
+        )
         self.assertContains(response, "Start `manage.py worker --queue mail`.")
-        self.assertContains(response, '<span class="tsq-warning">⚠️ no living worker</span>')
+        self.assertContains(response, '<span class="tsq-warning">no living worker</span>')
 
     def test_a_queue_that_a_living_worker_takes_is_quiet(self):
         make_worker(label="<i>w</i>", now=timezone.now())
@@ -302,14 +304,14 @@ class PauseTests(AdminTestCase):
 
         self.assertContains(response, "&lt;i&gt;w&lt;/i&gt;")
         self.assertNotContains(response, "no living worker")
-        self.assertNotContains(response, "No living worker")
+        self.assertNotContains(response, "Nobody takes")
 
     def test_a_forged_name_of_a_queue_is_shown_as_text(self):
         TaskExec.objects.update(queue="<b>bold</b>")
 
         response = self.list_page(QueueStatus)
 
-        self.assertContains(response, "takes the queue &quot;&lt;b&gt;bold&lt;/b&gt;&quot;")
+        self.assertContains(response, "takes queue &quot;&lt;b&gt;bold&lt;/b&gt;&quot;")
         self.assertNotContains(response, "<b>bold</b>")
 
     def test_the_list_takes_as_many_queries_however_many_queues_there_are(self):

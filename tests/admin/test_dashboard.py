@@ -20,6 +20,7 @@ from django_toosimple_q.admin.dashboard.contents import PERIODS, SEEN
 from django_toosimple_q.decorators import schedule_task
 from django_toosimple_q.models import Minute, QueueStatus, ScheduleExec, TaskExec, WorkerStatus
 from django_toosimple_q.store.minutes import minute_of
+from django_toosimple_q.templatetags import toosimpleq
 from tests.admin.pages import ESCAPED, MARKUP, AdminTestCase, messages_of
 from tests.support import NOW, make_task, make_worker
 
@@ -52,6 +53,22 @@ class DashboardTestCase(AdminTestCase):
 
 
 class ShownTests(DashboardTestCase):
+    def test_a_task_shows_which_share_of_its_calls_failed_for_good(self):
+        self.minute(done=3, retried=40, failures=1)
+
+        self.assertContains(self.client.get(PAGE), 'data-label="Failed for good"', 1)
+        self.assertContains(self.client.get(PAGE), "25 %")
+
+    def test_when_a_task_ended_last_is_known_to_the_minute(self):
+        later = NOW + timedelta(seconds=50)
+        with mock.patch.object(toosimpleq, "current_moment", return_value=later):
+            for ago, shown in ((0, "this minute"), (7, ">7 min ago</time>")):
+                Minute.objects.all().delete()
+                minute = minute_of(NOW) - ago
+                Minute.objects.create(minute=minute, task_name="t", queue="q", worker_id=1, done=1)
+
+                self.assertContains(self.client.get(PAGE), shown)
+
     def test_it_is_the_index_page_of_the_app(self):
         make_worker(now=timezone.now())
 
@@ -366,7 +383,7 @@ class ActionTests(DashboardTestCase):
         self.assertEqual(TaskExec.objects.filter(state="QUEUED").count(), 90)
         retried.refresh_from_db()
         self.assertEqual(retried.replaced_by, other[0])
-        self.assertEqual(self.notes(), ["90 failures with E queued again."])
+        self.assertEqual(self.notes(), ["Failures with E queued again: 90."])
         self.assertNotContains(self.client.get(PAGE), "error_type=E&amp;task_name=t")
 
         self.press("requeue", pk=ours[0].pk)

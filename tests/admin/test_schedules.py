@@ -386,18 +386,6 @@ class PauseTests(SchedulePageTestCase):
         self.assertEqual([one.change_message for one in entries], ["Paused.", "Resumed."])
         self.assertEqual({one.action_flag for one in entries}, {CHANGE})
 
-    def test_what_is_noted_is_translated(self):
-        german = {"Paused.": "Angehalten.", "Run by hand as task {}.": "Von Hand als {}."}
-        with mock.patch(
-            "django_toosimple_q.admin.schedule_execs.gettext", lambda text: german.get(text, text)
-        ):
-            self.press("action_pause")
-            self.press("action_force_run")
-
-        call = TaskExec.objects.get()
-        notes = [one.change_message for one in LogEntry.objects.order_by("pk")]
-        self.assertEqual(notes, ["Angehalten.", f"Von Hand als {call.pk}."])
-
     def test_pausing_twice_is_noted_once(self):
         self.press("action_pause")
         since = self.reload(self.one).paused

@@ -14,7 +14,7 @@ from django.core import checks
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 from django.test import TestCase
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from django_toosimple_q import health, queues
 from django_toosimple_q.models import TaskExec
@@ -61,7 +61,7 @@ class ListTests(QueuesTestCase):
 
         self.assertIn("mail     1 waiting, oldest 12 min, 0 running, no worker\n", shown)
         self.assertIn("default  0 waiting, 0 running, active, w\n", shown)
-        self.assertIn('takes the queue "mail": 1 wait, the oldest for 12 min.', shown)
+        self.assertIn('Nobody takes queue "mail": 1 waits, for 12 min.', shown)
         self.assertIn("Start `manage.py worker --queue mail`.", shown)
 
     def test_it_is_quiet_where_nothing_is_wrong(self):
@@ -85,6 +85,27 @@ class ListTests(QueuesTestCase):
         self.assertIn(f"#{row.pk}  t  1 min  w  3 of 12: to \\x1bAnn\n", self.call())
         [running] = json.loads(self.call("--json"))["running"]
         self.assertEqual((running["id"], running["done"], running["worker"]), (row.pk, 3, "w"))
+
+    def test_what_is_due_later_and_what_is_held_is_there_too(self):
+        self.worker()
+        self.task.using(due=timezone.now() + timedelta(minutes=20, seconds=30)).queue()
+        self.task.using(due=timezone.now() + timedelta(hours=9)).queue()
+        held = {"state": "INTERRUPTED", "hold": True, "started": timezone.now()}
+        row = self.task.queue()
+        TaskExec.objects.filter(pk=row.pk).update(**held, finished=timezone.now())
+
+        shown = self.call()
+
+        self.assertIn("2 due later, the next in 20 min\n1 held for a person\n", shown)
+        self.assertNotIn("later", self.call("list", "default"))
+        found = json.loads(self.call("--json"))
+        self.assertEqual((found["scheduled"], found["held"]), (2, 1))
+
+    def test_it_is_in_english_whatever_the_language_of_the_site(self):
+        self.wait(725, "mail")
+
+        with translation.override("de"):
+            self.assertIn("Nobody takes queue", self.call())
 
     def test_names_choose(self):
         self.wait(1, "mail")
@@ -126,7 +147,10 @@ class ProbeTests(QueuesTestCase):
 
         code, text = self.check()
 
-        self.assertEqual((code, text), (3, "No worker is alive. Start `manage.py worker`.\n"))
+        self.assertEqual(
+            (code, text),
+            (3, "No worker is alive. Start `manage.py worker`.\n"),
+        )
 
     def test_a_queue_that_no_worker_takes_is_3(self):
         self.worker(excluded_queues=["mail"])
@@ -135,7 +159,7 @@ class ProbeTests(QueuesTestCase):
         code, text = self.check()
 
         self.assertEqual(code, 3)
-        self.assertIn('No living worker takes the queue "mail"', text)
+        self.assertIn('Nobody takes queue "mail"', text)
 
     def test_a_call_that_waited_too_long_is_4(self):
         self.worker()
@@ -145,7 +169,7 @@ class ProbeTests(QueuesTestCase):
         code, text = self.check("--max-wait=60")
 
         self.assertEqual(code, 4)
-        self.assertIn('call in the queue "default" has waited for 1 min, more than 60 s.', text)
+        self.assertIn('Queue "default" is late: 1 waits, for 1 min.', text)
 
     def test_a_paused_queue_may_wait(self):
         self.worker()
@@ -169,7 +193,7 @@ class ProbeTests(QueuesTestCase):
         code, text = self.check("--max-failures=1")
 
         self.assertEqual(code, 5)
-        self.assertIn("2 calls failed for good within the last hour, more than 1.", text)
+        self.assertIn("2 calls failed for good in the last hour.", text)
 
     def test_the_most_severe_decides_and_all_are_named(self):
         self.wait(61)
@@ -205,7 +229,7 @@ class SystemCheckTests(QueuesTestCase):
 
         [warning] = self.warnings()
 
-        self.assertIn('No living worker takes the queue "mail": 1 wait, the oldest', warning.msg)
+        self.assertIn('Nobody takes queue "mail": 1 waits, for 12 min.', warning.msg)
         self.assertEqual(warning.hint, "Start `manage.py worker --queue mail`.")
 
     def test_it_is_quiet_where_nothing_waits_or_a_worker_takes_it(self):

@@ -207,7 +207,7 @@ class ThroughputTests(OverviewTestCase):
         self.assertEqual([one.ends.total for one in found], [0, 0, 5, 0, 0])
         self.assertEqual(found[2].begin, NOW - timedelta(minutes=3))
         self.assertEqual(found[2].end, NOW - timedelta(minutes=2))
-        self.assertEqual(found[2].ends.failure_share, 0.2)
+        self.assertEqual(found[2].ends.failure_share, 0)
         self.assertTrue(0.005 < found[2].ends.run.p50 <= 0.01)
         self.assertIsNone(found[0].ends.run.p50)
 

@@ -14,6 +14,7 @@ import django_toosimple_q
 
 ROOT = Path(django_toosimple_q.__file__).parent
 DOCS = ROOT.parent / "docs"
+EMOJI = re.compile("[\u231a\u231b\u23e9-\u23fa\u2600-\u27bf\u2b00-\u2bff\U0001f300-\U0001faff]")
 PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 # In names: each of these had another word put in its place, as docs/glossary.md says.
@@ -150,6 +151,12 @@ class WordTests(TestCase):
         ]
 
         self.assertEqual(sorted(strays), [])
+
+    def test_nothing_is_said_by_an_emoji(self):
+        files = [path for kind in ("py", "html", "css", "js") for path in ROOT.rglob(f"*.{kind}")]
+        strays = [path.name for path in files if EMOJI.search(path.read_text())]
+
+        self.assertEqual(strays, [])
 
     def test_a_name_is_read_as_its_words(self):
         for name in ("last_resort", "LastResort", "LAST_RESORT", "the_last_resort_2"):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext_lazy
+from django.utils.translation import gettext_noop, ngettext_lazy
 
 
 @dataclass(frozen=True)
@@ -13,14 +13,14 @@ class Action:
     """An action. `permission` is the word in `has_…_permission` of the ModelAdmin.
 
     question: asks before it begins. begun: says that a task does it. now: is shown beside the bar.
-    ended: is noted in the history.
+    ended: is noted in the history, in English; `admin/history.py` translates it.
     """
 
     permission: str
     question: Any
     begun: Any
     now: Any
-    ended: Any
+    ended: str
 
 
 ACTIONS: Mapping[str, Action] = {
@@ -33,7 +33,7 @@ ACTIONS: Mapping[str, Action] = {
             "number",
         ),
         _("%(changed)s queued again"),
-        _("%(changed)s of %(reached)s calls queued again by task #%(task)s."),
+        gettext_noop("%(changed)s of %(reached)s calls queued again by task #%(task)s."),
     ),
     "cancel": Action(
         "cancel",
@@ -44,7 +44,7 @@ ACTIONS: Mapping[str, Action] = {
             "number",
         ),
         _("%(changed)s cancelled"),
-        _("%(changed)s of %(reached)s calls cancelled by task #%(task)s."),
+        gettext_noop("%(changed)s of %(reached)s calls cancelled by task #%(task)s."),
     ),
     "delete": Action(
         "delete",
@@ -59,6 +59,6 @@ ACTIONS: Mapping[str, Action] = {
             "number",
         ),
         _("%(changed)s deleted"),
-        _("%(changed)s of %(reached)s calls deleted by task #%(task)s."),
+        gettext_noop("%(changed)s of %(reached)s calls deleted by task #%(task)s."),
     ),
 }

@@ -14,7 +14,7 @@ from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
 from django_toosimple_q import queues
-from django_toosimple_q.admin import markup
+from django_toosimple_q.admin import history, markup
 from django_toosimple_q.admin.bulk.actions import ACTIONS
 from django_toosimple_q.admin.bulk.selection import Selection
 from django_toosimple_q.admin.lists import ROWS_COUNTED, BoundedPaginator
@@ -132,7 +132,7 @@ def _cancel(model_admin: Any, request: HttpRequest, queryset: QuerySet) -> None:
     for row in queryset.order_by("pk"):
         found.append(task_execs.cancel(row.pk, "cancelled in the admin", current_moment()))
         if found[-1]:
-            model_admin.log_change(request, row, _("Cancelled."))
+            model_admin.log_change(request, row, history.CANCELLED)
     cancelled, asked = found.count(Cancellation.CANCELLED), found.count(Cancellation.ASKED)
     texts = {
         ngettext("%d call is cancelled.", "%d calls are cancelled.", cancelled): cancelled,

@@ -133,5 +133,5 @@ class BulkAction:
             "task": self.claimed.pk,
         }
         row = TaskExec(pk=self.claimed.pk, task_name=self.claimed.task_name, state="PROCESSING")
-        text = str(ACTIONS[self.action].ended % values)
+        text = ACTIONS[self.action].ended % values
         self.opened.model_admin.log_change(self.opened.request, row, text)

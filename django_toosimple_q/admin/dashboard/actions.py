@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_toosimple_q import queues
+from django_toosimple_q.admin import history
 from django_toosimple_q.admin.bulk import ask as bulk
 from django_toosimple_q.admin.bulk.selection import Selection
 from django_toosimple_q.admin.markup import cut
@@ -80,7 +81,7 @@ def cancel(model_admin: ModelAdmin, request: HttpRequest, now: datetime, say: An
     if row is None or not found:
         say(_("It had ended already."), messages.WARNING)
         return
-    model_admin.log_change(request, row, _("Cancelled."))
+    model_admin.log_change(request, row, history.CANCELLED)
     text = (
         _("Task #%(pk)s is cancelled. It never begins.")
         if found is Cancellation.CANCELLED
@@ -95,7 +96,7 @@ def run_now(model_admin: ModelAdmin, request: HttpRequest, now: datetime, say: A
     if row is None or not task_execs.run_now(row.pk, now):
         say(_("It is not due later any more."), messages.WARNING)
         return
-    model_admin.log_change(request, row, _("Due now."))
+    model_admin.log_change(request, row, history.DUE_NOW)
     say(_("Task #%(pk)s is due now.") % {"pk": row.pk})
 
 
@@ -128,11 +129,9 @@ def requeue(model_admin: ModelAdmin, request: HttpRequest, now: datetime, say: A
         return
     done = requeue_many.requeue_many(ids, now) if ids else requeue_many.Requeued(0, "")
     if done.queued:
-        note = _("%(count)s failures with %(error)s queued again.") % {
-            "count": done.queued,
-            "error": of.error_type or _("no exception"),
-        }
-        model_admin.log_change(request, of, note)
+        note = history.GROUP_QUEUED_AGAIN if of.error_type else history.QUEUED_AGAIN_WITHOUT
+        values = {"count": done.queued, "error": of.error_type}
+        model_admin.log_change(request, of, note % values)
     text = ngettext("%d task queued again.", "%d tasks queued again.", done.queued)
     say(text % done.queued)
     if done.error:
@@ -146,20 +145,20 @@ def dismiss_group(model_admin: ModelAdmin, request: HttpRequest, now: datetime, 
         say(_("It is not there any more."), messages.WARNING)
         return
     dismiss(of.task_name, of.error_type, now, now - SHOWN_FOR)
-    note = _("Failures with %s dismissed.") % (of.error_type or _("no exception"))
-    model_admin.log_change(request, of, note)
+    note = history.GROUP_DISMISSED if of.error_type else history.DISMISSED_WITHOUT
+    model_admin.log_change(request, of, note % {"error": of.error_type})
     say(_("Dismissed until it fails again. The calls stay in the list."))
 
 
 def pause(model_admin: ModelAdmin, request: HttpRequest, now: datetime, say: Any) -> None:
     """Pause a queue."""
-    _switch(model_admin, request, say, queues.pause, _("Paused."), _("Queue %s is paused."))
+    _switch(model_admin, request, say, queues.pause, history.PAUSED, _("Queue %s is paused."))
 
 
 def resume(model_admin: ModelAdmin, request: HttpRequest, now: datetime, say: Any) -> None:
     """Resume a queue."""
     text = _("Queue %s is no longer paused.")
-    _switch(model_admin, request, say, queues.resume, _("Resumed."), text)
+    _switch(model_admin, request, say, queues.resume, history.RESUMED, text)
 
 
 def _switch(

@@ -79,7 +79,7 @@ class Column(NamedTuple):
 LABELS = {
     "name": _("Task"),
     "runs": _("Runs"),
-    "failures": _("Failed"),
+    "failures": _("Failed for good"),
     "run": _("Ran, half / 95 %"),
     "wait": _("Waited, half / 95 %"),
     "last": _("Last"),

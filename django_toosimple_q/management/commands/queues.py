@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 
 from django_toosimple_q import health, queues
 from django_toosimple_q.exceptions import did_you_mean
-from django_toosimple_q.health import Health, Kind, is_unattended
+from django_toosimple_q.health import Health, Kind
 from django_toosimple_q.management import figures, terminal
 from django_toosimple_q.management.command import ExampleCommand, aligned, naming_database_errors
 from django_toosimple_q.store import overview
@@ -26,7 +26,7 @@ class Command(ExampleCommand):
     help = "List queues and check them for a probe; pause and resume them."
     examples = """
 examples:
-  manage.py queues                  list the queues, and the calls that run
+  manage.py queues                  list the queues, what is due later or held, and what runs
   manage.py queues list mail        list this queue
   manage.py queues --watch          show them until Ctrl-C
   manage.py queues --json           the same for programs
@@ -87,7 +87,7 @@ exit codes of --check:
         if given["max_wait"] is not None or given["max_failures"] is not None:
             raise CommandError("--max-wait and --max-failures need --check.")
         if given["watch"] is None:
-            self.show(self.read(given["names"]), as_json=given["json"])
+            self.show(given)
             return
         try:
             self.watch(given)
@@ -116,24 +116,25 @@ exit codes of --check:
         if problems:
             sys.exit(EXIT_CODES[problems[0].kind])
 
-    def show(self, found: Health, *, as_json: bool) -> None:
+    def show(self, given: dict[str, Any]) -> None:
         """Print how the queues stand."""
-        if as_json:
+        found = self.read(given["names"])
+        if given["json"]:
             self.write_json(figures.described(found, found.problems()))
             return
-        for text, is_wrong in lines(found):
+        for text, is_wrong in lines(found, totals=not given["names"]):
             self.stdout.write(self.style.ERROR(text) if is_wrong else text)
 
     def watch(self, given: dict[str, Any]) -> None:
         """Show the queues again and again: in place where rich can, else one below the other."""
         if given["json"] or not terminal.can_draw(self.stdout):
             while True:
-                self.show(self.read(given["names"]), as_json=given["json"])
+                self.show(given)
                 self.stdout.flush()
                 time.sleep(given["watch"])
         with terminal.screen() as draw:
             while True:
-                draw(list(lines(self.read(given["names"]))))
+                draw(list(lines(self.read(given["names"]), totals=not given["names"])))
                 time.sleep(given["watch"])
 
     def act_on_all(self, action: str, names: Collection[str]) -> None:
@@ -164,11 +165,16 @@ exit codes of --check:
             self.line(f"{name} is no longer paused." if done else f"{name} was not paused.")
 
 
-def lines(found: Health) -> Iterator[tuple[str, bool]]:
-    """Yield the lines for people, and whether each says that something is wrong."""
+def lines(found: Health, *, totals: bool) -> Iterator[tuple[str, bool]]:
+    """Yield the lines for people, and whether each says that something is wrong.
+
+    totals: tell what is due later and what is held, which is counted over all queues.
+    """
     rows = [figures.queue_row(found, queue) for queue in found.queues]
     for queue, line in zip(found.queues, aligned(rows), strict=True):
-        yield line, is_unattended(queue)
+        yield line, queue.unattended
+    for line in figures.totals(found) if totals else ():
+        yield line, False
     running = overview.running(figures.RUNNING_SHOWN)
     if running:
         yield "", False
