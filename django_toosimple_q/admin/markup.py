@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from pprint import pformat
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,6 +13,7 @@ from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
+from django_toosimple_q.admin import values
 from django_toosimple_q.moments import aware
 from django_toosimple_q.payload import Unreadable
 from django_toosimple_q.progress import amount, share
@@ -21,9 +21,7 @@ from django_toosimple_q.text import cut_middle, printable, span
 
 NOTHING = SafeString("-")
 PREVIEW_LENGTH = 255
-VALUE_LENGTH = 10_000
 TEXT_LENGTH = 100_000
-LINE_LENGTH = 96
 COMMAND = re.compile("`([^`]*)`")
 
 
@@ -119,6 +117,13 @@ def away(value: datetime, now: datetime, units: int = 2) -> str:
     return _("%(length)s ago") % {"length": length}
 
 
+def duration(length: timedelta | None, *, goes_on: bool = False) -> str:
+    """Return a length of time in words, with "…" after one that is not over; "-" for None."""
+    if length is None:
+        return NOTHING
+    return f"{span(length)} …" if goes_on else span(length)
+
+
 def cut(text: str, length: int) -> str:
     """Return at most `length` characters, ending in "…" if the text was cut."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
@@ -192,7 +197,7 @@ def value(stored: Any) -> SafeString:
     """Return a stored value as Python code, or the reason why it cannot be read."""
     if isinstance(stored, Unreadable):
         return warning(str(stored))
-    return format_html('<pre class="tsq-text">{}</pre>', written(stored))
+    return format_html('<pre class="tsq-text">{}</pre>', values.written(stored))
 
 
 def call(name: str, args: Any, kwargs: Any) -> SafeString:
@@ -200,11 +205,9 @@ def call(name: str, args: Any, kwargs: Any) -> SafeString:
     unreadable = [str(part) for part in (args, kwargs) if isinstance(part, Unreadable)]
     if unreadable:
         return warning("\n".join(unreadable))
-    arguments = _arguments(args, kwargs)
-    text = f"{name}({', '.join(arguments)})"
-    if len(text) > LINE_LENGTH or "\n" in text:
-        text = "\n".join([f"{name}(", *(f"    {_indented(one)}," for one in arguments), ")"])
-    return format_html('<pre class="tsq-text">{}</pre>', cut(text, VALUE_LENGTH))
+    if not isinstance(args, Sequence) or not isinstance(kwargs, Mapping):
+        args, kwargs = [], {"args": args, "kwargs": kwargs}
+    return value(values.Call(printable(name), args, kwargs))
 
 
 def warning(text: str) -> SafeString:
@@ -240,27 +243,3 @@ def note(fact: str, cure: str, *, bad: bool) -> SafeString:
 def quiet(text: object) -> SafeString:
     """Return a text in a muted colour."""
     return format_html('<span class="tsq-quiet">{}</span>', text)
-
-
-def written(stored: Any) -> str:
-    """Return a value as Python code, cut to `VALUE_LENGTH` characters."""
-    try:
-        text = repr(stored)
-        if len(text) <= VALUE_LENGTH:
-            text = pformat(stored, width=LINE_LENGTH, sort_dicts=False)
-    except Exception as error:  # user code: __repr__ of what was stored
-        text = f"(cannot be shown: {type(error).__name__})"
-    return cut(text, VALUE_LENGTH)
-
-
-def _arguments(args: Any, kwargs: Any) -> list[str]:
-    if not isinstance(args, Sequence) or not isinstance(kwargs, Mapping):
-        return [f"*{written(args)}", f"**{written(kwargs)}"]
-    return [
-        *(written(argument) for argument in args),
-        *(f"{name}={written(argument)}" for name, argument in kwargs.items()),
-    ]
-
-
-def _indented(text: str) -> str:
-    return text.replace("\n", "\n    ")
