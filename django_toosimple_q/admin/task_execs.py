@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from django_toosimple_q import stand_ins
 from django_toosimple_q.admin import columns, markup, tracebacks
 from django_toosimple_q.admin.bulk import ask as bulk
-from django_toosimple_q.admin.buttons import QUEUE_AGAIN, Allowed, buttons, drawn
+from django_toosimple_q.admin.buttons import Allowed, Press, buttons, drawn, press_of
 from django_toosimple_q.admin.course import course_of, spans_of
 from django_toosimple_q.admin.dashboard.actions import act
 from django_toosimple_q.admin.lists import QueueFilter, TaskFilter
@@ -50,7 +50,6 @@ class TaskExecAdmin(ReadOnlyAdmin):
 
     actions = ("action_requeue", "action_reschedule", "action_cancel", "delete_selected")
     unbounded_actions = ("action_requeue", "action_cancel", "delete_selected")
-    row_action = "action_requeue"
     list_display = ("call_and_queue", "state_and_attempt", "when_and_where", "preview")
     list_columns = (
         *("task_name", "state", "queue", "due", "started", "finished", "attempt", "retries"),
@@ -155,14 +154,12 @@ class TaskExecAdmin(ReadOnlyAdmin):
         obj: TaskExec | None = None,
     ) -> HttpResponse:
         if obj is not None:
-            site = self.admin_site.name
-            context["course"] = course_of(obj, site, current_moment())
+            context["course"] = course_of(obj, self.admin_site.name, current_moment())
             context["goes_on"] = obj.state in States.todo()
-            offered = buttons(obj, Allowed.to(request))
-            # That one is offered by `row_action`.
-            shown = [one for one in offered if one is not QUEUE_AGAIN]
-            context["buttons"] = drawn(obj, shown, self.admin_site.name)
         return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def press(self, request: HttpRequest, row: TaskExec) -> Press:
+        return press_of(row, buttons(row, Allowed.to(request)), self.admin_site.name)
 
     def has_reschedule_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may change when, where and how urgently tasks run."""
