@@ -188,6 +188,7 @@ class TaskExec(models.Model):
             ("requeue_taskexec", "Can requeue tasks"),
             ("cancel_taskexec", "Can cancel tasks"),
             ("reschedule_taskexec", "Can change priority, queue and due date of waiting tasks"),
+            ("run_taskexec", "Can run tasks with other arguments"),
         ]
         # While a unique call waits, the database itself refuses a second one.
         constraints = [SparseUnique("unique_key", name="toosimpleq_unique")]

@@ -29,16 +29,18 @@ class Press(NamedTuple):
 
 
 class Button(NamedTuple):
-    """What a button does, and what it says."""
+    """What a button does, and what it says. One with a `page` leads to that page with a form."""
 
     action: str
     label: Any
+    page: str = ""
 
 
 CANCEL = Button("cancel", _("Cancel"))
 RUN_NOW = Button("run_now", _("Run now"))
 QUEUE_AGAIN = Button("again", _("Queue again"))
-CHANGE = Button("", _("Change"))
+CHANGE = Button("", _("Change"), "reschedule")
+WITH_OTHERS = Button("", _("Run with other arguments"), "run_with")
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,12 @@ class Allowed:
     cancel: bool
     reschedule: bool
     requeue: bool
+    run: bool
 
     @classmethod
     def to(cls, request: HttpRequest) -> "Allowed":
         """Return what the user of a request may do."""
-        names = ("cancel", "reschedule", "requeue")
+        names = ("cancel", "reschedule", "requeue", "run")
         return cls(*(request.user.has_perm(f"toosimpleq.{name}_taskexec") for name in names))
 
     @property
@@ -61,7 +64,7 @@ class Allowed:
 
 
 def buttons(row: TaskExec, allowed: Allowed) -> list[Button]:
-    """Return the buttons of a row."""
+    """Return the buttons of a row in a list."""
     waits = row.state in (States.SLEEPING, States.QUEUED)
     goes_on = waits or (row.state == States.PROCESSING and row.cancelled is None)
     ended = row.state in States.done() and row.replaced_by_id is None
@@ -74,8 +77,11 @@ def buttons(row: TaskExec, allowed: Allowed) -> list[Button]:
     return [button for button, is_offered in offered.items() if is_offered]
 
 
-def press_of(row: TaskExec, offered: list[Button], site: str) -> Press:
+def press_of(row: TaskExec, allowed: Allowed, site: str) -> Press:
     """Return the buttons of a call for its page."""
+    offered = buttons(row, allowed)
+    if allowed.run and row.task is not None:
+        offered.append(WITH_OTHERS)
     url = reverse("admin:toosimpleq_taskexec_act", current_app=site)
     return Press(drawn(row, offered, site), url, [("row", 1)])
 
@@ -91,15 +97,15 @@ def press_actions(row: Model, actions: Iterable[tuple[str, Any]], site: str) -> 
 
 
 def drawn(row: TaskExec, offered: list[Button], site: str) -> SafeString:
-    """Return the buttons of a row as HTML. "Change" leads to a page with a form."""
+    """Return the buttons of a row as HTML."""
     of = f"#{row.pk} {row.task_name}"
     return format_html_join("", "{}", ((_drawn(row, one, of, site),) for one in offered))
 
 
 def _drawn(row: TaskExec, button: Button, of: str, site: str) -> SafeString:
-    if button is not CHANGE:
+    if not button.page:
         return _button("press", f"{button.action}:{row.pk}", of, button.label)
-    url = reverse("admin:toosimpleq_taskexec_reschedule", current_app=site)
+    url = reverse(f"admin:toosimpleq_taskexec_{button.page}", current_app=site)
     return format_html(
         '<a class="tsq-press" href="{}?pk={}" aria-label="{}">{}</a>',
         *(url, row.pk, _spoken(of, button.label), button.label),

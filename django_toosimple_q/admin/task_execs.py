@@ -19,10 +19,11 @@ from django.utils.translation import gettext_lazy as _
 from django_toosimple_q import stand_ins
 from django_toosimple_q.admin import columns, markup, tracebacks
 from django_toosimple_q.admin.bulk import ask as bulk
-from django_toosimple_q.admin.buttons import Allowed, Press, buttons, drawn, press_of
+from django_toosimple_q.admin.buttons import Allowed, Press, drawn, press_of
 from django_toosimple_q.admin.course import course_of, spans_of
 from django_toosimple_q.admin.dashboard.actions import act
 from django_toosimple_q.admin.lists import QueueFilter, TaskFilter
+from django_toosimple_q.admin.other_arguments import run_with
 from django_toosimple_q.admin.read_only import ReadOnlyAdmin
 from django_toosimple_q.admin.rescheduling import ask, reschedule
 from django_toosimple_q.admin.task_list import (
@@ -118,7 +119,7 @@ class TaskExecAdmin(ReadOnlyAdmin):
         ]
 
     def get_urls(self) -> list[Any]:
-        views = {"act": act, "reschedule": reschedule}
+        views = {"act": act, "reschedule": reschedule, "run_with": run_with}
         return [
             *(
                 path(
@@ -159,7 +160,7 @@ class TaskExecAdmin(ReadOnlyAdmin):
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def press(self, request: HttpRequest, row: TaskExec) -> Press:
-        return press_of(row, buttons(row, Allowed.to(request)), self.admin_site.name)
+        return press_of(row, Allowed.to(request), self.admin_site.name)
 
     def has_reschedule_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may change when, where and how urgently tasks run."""
