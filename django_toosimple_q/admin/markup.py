@@ -17,7 +17,7 @@ from django_toosimple_q.admin import values
 from django_toosimple_q.moments import aware
 from django_toosimple_q.payload import Unreadable
 from django_toosimple_q.progress import amount, share
-from django_toosimple_q.text import cut_middle, printable, span
+from django_toosimple_q.text import cut_middle, last_line, printable, span
 
 NOTHING = SafeString("-")
 PREVIEW_LENGTH = 255
@@ -191,6 +191,19 @@ def output(text: str | None) -> SafeString:
     if not text:
         return NOTHING
     return format_html('<pre class="tsq-text">{}</pre>', cut_middle(text, TEXT_LENGTH))
+
+
+def tail(text: str | None) -> SafeString:
+    """Return the end of a text with its line breaks, scrolled to its end."""
+    return format_html('<div class="tsq-tail">{}</div>', output(text))
+
+
+def work(row: Any) -> SafeString:
+    """Return how far a running call is, and below it the last line that it has printed."""
+    line = last_line(row.output_end or "")
+    printed = format_html('<code class="tsq-last">{}</code>', printable(line)) if line else ""
+    shown = progress(row.progress_done, row.progress_total, row.progress_message)
+    return format_html("{}{}", shown, printed) or NOTHING
 
 
 def value(stored: Any) -> SafeString:

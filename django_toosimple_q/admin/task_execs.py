@@ -76,6 +76,7 @@ class TaskExecAdmin(ReadOnlyAdmin):
     finished_in_full = columns.moment_in_full("finished", _("finished"))
     cancelled_in_full = columns.moment_in_full("cancelled", _("asked to stop"))
     expires_in_full = columns.moment_in_full("expires", _("expires"))
+    tail_text = columns.output("output_tail", _("last output"), markup.tail)
     stdout_text = columns.output("stdout", _("stdout"))
     stderr_text = columns.output("stderr", _("stderr"))
 
@@ -84,6 +85,7 @@ class TaskExecAdmin(ReadOnlyAdmin):
         outcome = {
             "result_value": row.state == States.SUCCEEDED or row.__dict__.get("result") is not None,
             "error_text": row.error,
+            "tail_text": row.output_tail and not (row.stdout or row.stderr),
             "stdout_text": row.stdout,
             "stderr_text": row.stderr,
         }

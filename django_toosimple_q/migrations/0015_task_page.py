@@ -1,6 +1,6 @@
-"""Add the permission to run a task with other arguments."""
+"""Add what the page of a call shows, and the permission to run a task with other arguments."""
 
-from django.db import migrations
+from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
@@ -9,6 +9,13 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AddField(
+            "taskexec",
+            "output_tail",
+            models.TextField(
+                blank=True, help_text="The end of what it has printed while it ran.", null=True
+            ),
+        ),
         migrations.AlterModelOptions(
             "taskexec",
             options={

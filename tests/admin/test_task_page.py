@@ -213,6 +213,27 @@ class CourseTests(AdminTestCase):
         self.assertNotRegex(text, r"<script|<style|\sstyle=|\son\w+=")
 
 
+class OutputTests(AdminTestCase):
+    def page_of(self, **fields):
+        return self.row_page(TaskExec.objects.create(task_name="t", **fields))
+
+    def test_what_it_prints_is_shown_while_it_runs_and_after_its_worker_was_lost(self):
+        for state in (States.PROCESSING, States.INTERRUPTED):
+            response = self.page_of(state=state, output_tail=MARKUP)
+
+            self.assertContains(response, f'<div class="tsq-tail"><pre class="tsq-text">{ESCAPED}')
+            self.assertNotContains(response, MARKUP)
+
+    def test_once_the_row_has_all_of_it_that_is_shown(self):
+        response = self.page_of(state=States.SUCCEEDED, output_tail="the end", stdout="all of it")
+
+        self.assertContains(response, "all of it")
+        self.assertNotContains(response, "the end")
+
+    def test_a_call_that_prints_nothing_shows_none(self):
+        self.assertNotContains(self.page_of(state=States.PROCESSING), "output")
+
+
 class StandInTests(AdminTestCase):
     def setUp(self):
         super().setUp()
