@@ -115,6 +115,8 @@ class Outcome:
     error_message: str = ""
     stdout: str = ""
     stderr: str = ""
+    # What it has logged, as JSON, or None for nothing.
+    log_records: str | None = None
     # The attempt that follows a failure, or None when there is none.
     next_attempt: NextAttempt | None = None
     # The call was cut off: it runs again at once, at no retry's cost.

@@ -178,6 +178,9 @@ class TaskExec(models.Model):
     progress_done = NumberField(null=True, blank=True)
     progress_total = NumberField(null=True, blank=True)
     progress_message = models.CharField(max_length=LONGEST_MESSAGE, null=True, blank=True)
+    log_records = models.TextField(
+        null=True, blank=True, help_text=_("What it has logged, as JSON.")
+    )
     output_tail = models.TextField(
         null=True, blank=True, help_text=_("The end of what it has printed while it ran.")
     )

@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_toosimple_q import stand_ins
-from django_toosimple_q.admin import columns, markup, tracebacks
+from django_toosimple_q.admin import columns, log_lines, markup, tracebacks
 from django_toosimple_q.admin.bulk import ask as bulk
 from django_toosimple_q.admin.buttons import Allowed, Press, drawn, press_of
 from django_toosimple_q.admin.course import course_of, spans_of
@@ -76,6 +76,7 @@ class TaskExecAdmin(ReadOnlyAdmin):
     finished_in_full = columns.moment_in_full("finished", _("finished"))
     cancelled_in_full = columns.moment_in_full("cancelled", _("asked to stop"))
     expires_in_full = columns.moment_in_full("expires", _("expires"))
+    log_text = columns.output("log_records", _("log"), log_lines.shown)
     tail_text = columns.output("output_tail", _("last output"), markup.tail)
     stdout_text = columns.output("stdout", _("stdout"))
     stderr_text = columns.output("stderr", _("stderr"))
@@ -86,6 +87,7 @@ class TaskExecAdmin(ReadOnlyAdmin):
             "result_value": row.state == States.SUCCEEDED or row.__dict__.get("result") is not None,
             "error_text": row.error,
             "tail_text": row.output_tail and not (row.stdout or row.stderr),
+            "log_text": row.log_records,
             "stdout_text": row.stdout,
             "stderr_text": row.stderr,
         }

@@ -16,6 +16,11 @@ class Migration(migrations.Migration):
                 blank=True, help_text="The end of what it has printed while it ran.", null=True
             ),
         ),
+        migrations.AddField(
+            "taskexec",
+            "log_records",
+            models.TextField(blank=True, help_text="What it has logged, as JSON.", null=True),
+        ),
         migrations.AlterModelOptions(
             "taskexec",
             options={

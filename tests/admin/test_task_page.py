@@ -1,12 +1,13 @@
 """The page of one call: its course, its values without any code of theirs, its traceback."""
 
+import json
 import re
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from enum import Enum
-from html import unescape
+from html import escape, unescape
 from pickle import dumps
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -232,6 +233,38 @@ class OutputTests(AdminTestCase):
 
     def test_a_call_that_prints_nothing_shows_none(self):
         self.assertNotContains(self.page_of(state=States.PROCESSING), "output")
+
+
+class LogTests(AdminTestCase):
+    def page_of(self, log_records):
+        fields = {"task_name": "t", "state": States.FAILED, "log_records": log_records}
+        return self.row_page(TaskExec.objects.create(**fields))
+
+    def test_each_record_has_its_time_level_logger_and_message(self):
+        records = [[NOW.timestamp() + 0.25, "ERROR", "shop.stock", f"{MARKUP}\nsecond\u202e"]]
+
+        response = self.page_of(json.dumps([3, records]))
+
+        self.assertContains(response, ">14:00:00.250</time>")
+        self.assertContains(response, '<b class="tsq-failed">ERROR</b> <code>shop.stock</code>')
+        self.assertContains(response, f"<pre>{ESCAPED}\nsecond\\u202e</pre>")
+        self.assertContains(response, "3 earlier ones were left out.")
+        self.assertNotContains(response, MARKUP)
+
+    def test_what_is_no_list_of_records_is_shown_as_text(self):
+        for text in (
+            *(MARKUP, "[", "[]", "[0, [[1]]]", '[0, [["x", "a", "b", "c"]]]', "[null, []]"),
+            *('[0, [[1e99, "a", "b", "c"]]]', "[" * 5000, "5", '{"a": 1}'),
+        ):
+            with self.subTest(text[:20]):
+                response = self.page_of(text)
+
+                self.assertContains(response, f'<pre class="tsq-text">{escape(text)}</pre>')
+
+    def test_a_lone_surrogate_breaks_no_page(self):
+        response = self.page_of('[0, [[1, "a", "b", "\\ud800"]]]')
+
+        self.assertContains(response, r"<pre>\ud800</pre>")
 
 
 class StandInTests(AdminTestCase):

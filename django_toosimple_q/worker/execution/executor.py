@@ -69,6 +69,8 @@ def execute(
     outcome.started = started
     outcome.stdout = output.text("stdout")
     outcome.stderr = output.text("stderr")
+    if output.records is not None:
+        outcome.log_records = output.records.text()
     return outcome
 
 

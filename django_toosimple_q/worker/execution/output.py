@@ -20,12 +20,14 @@ TAIL_LENGTH = 4000
 class Output:
     """The text that one run wrote to stdout and stderr, and the end of both together."""
 
-    __slots__ = ("streams", "tail")
+    __slots__ = ("records", "streams", "tail")
 
     def __init__(self) -> None:
         self.streams: dict[str, BoundedText] = {}
         # Once it has written anything.
         self.tail: Tail | None = None
+        # What it has logged, once that is anything: `LogRecords`.
+        self.records: Any = None
 
     def write(self, stream: str, text: str) -> int:
         if stream not in self.streams:
@@ -41,6 +43,11 @@ class Output:
 
 
 _current: ContextVar[Output | None] = ContextVar("toosimpleq_output", default=None)
+
+
+def current() -> Output | None:
+    """Return what is captured in this context, or None outside of a task."""
+    return _current.get()
 
 
 class Proxy(io.TextIOBase):
