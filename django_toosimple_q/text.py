@@ -66,14 +66,14 @@ class Tail:
     def __init__(self, kept: int) -> None:
         self.kept = kept
         self.parts: deque[str] = deque()
-        self.held = self.length = self.stored = 0
+        self.size = self.length = self.stored = 0
 
     def write(self, text: str) -> None:
         part = text[-self.kept :]
         self.parts.append(part)
-        self.held += len(part)
-        while self.held - len(self.parts[0]) >= self.kept:
-            self.held -= len(self.parts.popleft())
+        self.size += len(part)
+        while self.size - len(self.parts[0]) >= self.kept:
+            self.size -= len(self.parts.popleft())
         self.length += len(text)
 
     def text(self) -> str:

@@ -92,8 +92,8 @@ def course_of(row: TaskExec, site: str, now: datetime) -> Course:
         later=max(last - rows[-1].attempt, 0),
         gone=len(rows) < SHOWN,
         all_url=_url("changelist", site, q=f"#{row.root_id or row.pk}", attempts="all"),
-        begin=markup.exact(markup.local(begin)),
-        end=_("now") if end == aware(now) else markup.exact(markup.local(end)),
+        begin=_to_the_second(begin),
+        end=_("now") if end == aware(now) else _to_the_second(end),
         length=span(end - begin),
     )
 
@@ -137,6 +137,10 @@ def _stretch(kind: str, after: timedelta, long: timedelta, length: timedelta) ->
     width = max(long / length if length else 1.0, 0 if kind == "waited" else NARROWEST)
     x = min(after / length if length else 0.0, 1 - min(width, 1.0))
     return Stretch(kind, percent(x), percent(width))
+
+
+def _to_the_second(moment: datetime) -> str:
+    return f"{markup.local(moment):%Y-%m-%d %H:%M:%S}"
 
 
 def _url(view: str, site: str, *args: int, **query: str) -> str:

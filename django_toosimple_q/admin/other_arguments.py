@@ -161,7 +161,7 @@ def _without_masked(
     task: Task[Any, Any], args: Any, kwargs: Mapping[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
     parameters = list(task.signature.parameters.values())
-    first = next((place for place, one in enumerate(args) if one is MASK), len(args))
+    first = next((number for number, one in enumerate(args) if one is MASK), len(args))
     behind = {
         one.name: value
         for one, value in zip(parameters[first:], args[first:], strict=False)

@@ -19,6 +19,7 @@ INSTALLED = (
     re.compile(r"[/\\](?:site-packages|dist-packages)[/\\]([^/\\]+)"),
     re.compile(r"[/\\]lib(?:64)?[/\\]python\d[^/\\]*[/\\]([^/\\]+)"),
     re.compile(r"^<frozen ([^>.]+)"),
+    re.compile(r"[/\\](django_toosimple_q)[/\\](?:worker|contrib)[/\\]"),
 )
 NAMED = 3
 

@@ -103,7 +103,7 @@ class ShownTests(DashboardTestCase):
         self.assertIn('<progress class="tsq-progress" value="0.250" aria-label="3 of 12">', text)
         self.assertIn(f'<code class="tsq-last">{ESCAPED}\\x1b[1m</code>', text)
         self.assertNotIn("x" * 300, text)
-        self.assertIn('data-label="Progress" class="tsq-work">-</td>', text)
+        self.assertIn('data-label="Progress" class="tsq-work"><div>-</div></td>', text)
 
     def test_each_tile_and_link_leads_to_a_page(self):
         self.call("PROCESSING", started=timezone.now())

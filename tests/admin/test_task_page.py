@@ -437,6 +437,7 @@ class TracebackTests(SimpleTestCase):
             (r"C:\v\Lib\site-packages\django\db.py", "django"),
             ("/usr/lib/python3.11/json/decoder.py", "json"),
             ("<frozen importlib._bootstrap>", "importlib"),
+            ("/src/django_toosimple_q/worker/execution/executor.py", "django_toosimple_q"),
             (datetime.__module__ and __file__, ""),
             ("/srv/shop/tasks.py", ""),
             ("<string>", ""),

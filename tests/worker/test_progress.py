@@ -231,7 +231,7 @@ class TailTests(RunningTestCase):
         self.assertTrue(self.tail_of(self.first).endswith("line 2999\n"))
         self.assertLess(len(self.tail_of(self.second)), TAIL_LENGTH + 20)
         self.assertTrue(self.tail_of(self.second).endswith(r"x\x00\ud800"))
-        self.assertLessEqual(self.first.tail.held, 2 * TAIL_LENGTH)
+        self.assertLessEqual(self.first.tail.size, 2 * TAIL_LENGTH)
 
     def test_tasks_that_print_nothing_cost_no_statement_and_wait_for_no_lock(self):
         self.in_flight.exchange.acquire()

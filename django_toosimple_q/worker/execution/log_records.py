@@ -27,7 +27,7 @@ class LogRecords:
 
     def __init__(self) -> None:
         self.kept: deque[str] = deque()
-        self.held = self.dropped = 0
+        self.size = self.dropped = 0
 
     def add(self, record: logging.LogRecord) -> None:
         """Note a record; its message is formatted now, since its arguments may change."""
@@ -35,9 +35,9 @@ class LogRecords:
         message = clean(shortened(message_of(record), MESSAGE_LENGTH))
         entry = json.dumps([round(record.created, 3), *names, message])
         self.kept.append(entry)
-        self.held += len(entry)
-        while len(self.kept) > MOST or self.held > ROOM:
-            self.held -= len(self.kept.popleft())
+        self.size += len(entry)
+        while len(self.kept) > MOST or self.size > ROOM:
+            self.size -= len(self.kept.popleft())
             self.dropped += 1
 
     def text(self) -> str:
