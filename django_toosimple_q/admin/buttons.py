@@ -11,7 +11,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from django_toosimple_q.bulk_task import act_on_many
 from django_toosimple_q.models import TaskExec
+from django_toosimple_q.task import Task
 from django_toosimple_q.text import printable, shortened
 
 States = TaskExec.States
@@ -80,7 +82,7 @@ def buttons(row: TaskExec, allowed: Allowed) -> list[Button]:
 def press_of(row: TaskExec, allowed: Allowed, site: str) -> Press:
     """Return the buttons of a call for its page."""
     offered = buttons(row, allowed)
-    if allowed.run and row.task is not None:
+    if allowed.run and takes_arguments(row.task):
         offered.append(WITH_OTHERS)
     url = reverse("admin:toosimpleq_taskexec_act", current_app=site)
     return Press(drawn(row, offered, site), url, [("row", 1)])
@@ -94,6 +96,14 @@ def press_actions(row: Model, actions: Iterable[tuple[str, Any]], site: str) -> 
     pressed = [_button("action", name, str(row), text) for name, text in actions]
     fields = [("index", 0), ("row_page", 1), ("_selected_action", row.pk)]
     return Press(format_html_join("", "{}", ((one,) for one in pressed)), url, fields)
+
+
+def takes_arguments(task: Task[Any, Any] | None) -> bool:
+    """Return whether a person may give the arguments of a task.
+
+    Those of a bulk action name the user on whose behalf it acts, so they come from the admin only.
+    """
+    return task is not None and task.name != act_on_many.task.name
 
 
 def drawn(row: TaskExec, offered: list[Button], site: str) -> SafeString:

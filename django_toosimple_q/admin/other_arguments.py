@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 
 from django_toosimple_q import stand_ins
 from django_toosimple_q.admin import markup
+from django_toosimple_q.admin.buttons import takes_arguments
 from django_toosimple_q.exceptions import ToosimpleQError, kind_of, said
 from django_toosimple_q.masking import MASK, arguments_of, hiding_variables, signature_of
 from django_toosimple_q.models import TaskExec
@@ -90,8 +91,12 @@ def run_with(model_admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(url)
     back = reverse("admin:toosimpleq_taskexec_change", args=[row.pk], current_app=site.name)
     task = row.task
-    if task is None:
-        text = _("The code does not define this task. Restore its definition.")
+    if task is None or not takes_arguments(task):
+        text = (
+            _("The code does not define this task. Restore its definition.")
+            if task is None
+            else _("Only the actions of the admin can give the arguments of this task.")
+        )
         model_admin.message_user(request, text, messages.ERROR)
         return HttpResponseRedirect(back)
     given, notes = prefilled(row, task)

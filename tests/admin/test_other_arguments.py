@@ -11,6 +11,7 @@ from django.db import OperationalError
 from django.test import Client
 from django.views.debug import ExceptionReporter
 
+from django_toosimple_q.bulk_task import act_on_many
 from django_toosimple_q.decorators import register_task
 from django_toosimple_q.models import TaskExec
 from django_toosimple_q.registry import tasks_registry
@@ -236,6 +237,19 @@ class RefusedTests(OtherArgumentsTestCase):
 
             self.assertEqual(response.redirect_chain, [(list_url(TaskExec), 302)])
             self.assertEqual(messages_of(response), ["It is not there any more."])
+
+    def test_a_bulk_action_on_behalf_of_another_user(self):
+        tasks_registry.register(act_on_many.task)
+        TaskExec.objects.all().delete()
+        row = act_on_many.queue("delete", {}, self.admin.pk)
+        self.log_in_with("view_taskexec", "run_taskexec")
+        forged = json.dumps(["delete", {}, self.admin.pk])
+
+        response = self.run_with(forged, row=row)
+
+        self.assertNotContains(response, "run_with")
+        self.assertIn("Only the actions of the admin", messages_of(response)[0])
+        self.assertEqual(TaskExec.objects.filter(task_name=row.task_name).count(), 1)
 
     def test_a_task_that_the_code_has_lost(self):
         tasks_registry.clear()
