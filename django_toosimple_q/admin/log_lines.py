@@ -28,7 +28,8 @@ def shown(text: str | None) -> SafeString:
     item = '<li>{} <b class="{}">{}</b> <code>{}</code> <pre>{}</pre></li>'
     listed = format_html_join("", item, lines)
     note = markup.quiet(_("%(count)s earlier ones were left out.") % {"count": f"{dropped:,}"})
-    return format_html('{}<ol class="tsq-log">{}</ol>', note if dropped else "", listed)
+    keys = markup.reachable("\n" * len(lines))
+    return format_html('{}<ol class="tsq-log"{}>{}</ol>', note if dropped else "", keys, listed)
 
 
 def _line(seconds: float, level: str, logger: str, message: str) -> tuple[Any, ...]:

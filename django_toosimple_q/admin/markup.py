@@ -22,6 +22,8 @@ from django_toosimple_q.text import cut_middle, last_line, printable, span
 NOTHING = SafeString("-")
 PREVIEW_LENGTH = 255
 TEXT_LENGTH = 100_000
+# What a box shows without being scrolled, on a phone.
+LINES_IN_VIEW, CHARACTERS_IN_VIEW = 15, 600
 COMMAND = re.compile("`([^`]*)`")
 
 
@@ -190,12 +192,12 @@ def output(text: str | None) -> SafeString:
     """Return a text with its line breaks. The middle of a very long text is cut out."""
     if not text:
         return NOTHING
-    return format_html('<pre class="tsq-text">{}</pre>', cut_middle(text, TEXT_LENGTH))
+    return _boxed(cut_middle(text, TEXT_LENGTH))
 
 
 def tail(text: str | None) -> SafeString:
     """Return the end of a text with its line breaks, scrolled to its end."""
-    return format_html('<div class="tsq-tail">{}</div>', output(text))
+    return format_html('<div class="tsq-tail" tabindex="0">{}</div>', output(text))
 
 
 def work(row: Any) -> SafeString:
@@ -210,7 +212,7 @@ def value(stored: Any) -> SafeString:
     """Return a stored value as Python code, or the reason why it cannot be read."""
     if isinstance(stored, Unreadable):
         return warning(str(stored))
-    return format_html('<pre class="tsq-text">{}</pre>', values.written(stored))
+    return _boxed(values.written(stored))
 
 
 def call(name: str, args: Any, kwargs: Any) -> SafeString:
@@ -256,3 +258,13 @@ def note(fact: str, cure: str, *, bad: bool) -> SafeString:
 def quiet(text: object) -> SafeString:
     """Return a text in a muted colour."""
     return format_html('<span class="tsq-quiet">{}</span>', text)
+
+
+def reachable(text: str) -> SafeString:
+    """Return an attribute by which keys reach a box, if its text is too long to be in view."""
+    long = text.count("\n") > LINES_IN_VIEW or len(text) > CHARACTERS_IN_VIEW
+    return SafeString(' tabindex="0"' if long else "")
+
+
+def _boxed(text: str) -> SafeString:
+    return format_html('<pre class="tsq-text"{}>{}</pre>', reachable(text), text)

@@ -45,7 +45,8 @@ def folded(text: str | None, own: str = "") -> SafeString:
         for of_libraries, some in blocks
     ]
     inside = format_html_join("", "{}", ((one,) for one in shown))
-    return format_html('<div class="tsq-text tsq-traceback">{}</div>', inside)
+    box = '<div class="tsq-text tsq-traceback"{}>{}</div>'
+    return format_html(box, markup.reachable(text), inside)
 
 
 def parts(text: str) -> Iterator[Part]:

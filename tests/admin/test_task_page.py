@@ -19,7 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone as django_timezone
 
 from django_toosimple_q import payload, stand_ins
-from django_toosimple_q.admin import tracebacks
+from django_toosimple_q.admin import markup, tracebacks
 from django_toosimple_q.admin.course import SHOWN, in_words
 from django_toosimple_q.admin.values import ITEMS, Call, written
 from django_toosimple_q.models import TaskExec
@@ -222,7 +222,8 @@ class OutputTests(AdminTestCase):
         for state in (States.PROCESSING, States.INTERRUPTED):
             response = self.page_of(state=state, output_tail=MARKUP)
 
-            self.assertContains(response, f'<div class="tsq-tail"><pre class="tsq-text">{ESCAPED}')
+            self.assertContains(response, '<div class="tsq-tail" tabindex="0">')
+            self.assertContains(response, f'<pre class="tsq-text">{ESCAPED}</pre>')
             self.assertNotContains(response, MARKUP)
 
     def test_once_the_row_has_all_of_it_that_is_shown(self):
@@ -254,7 +255,7 @@ class LogTests(AdminTestCase):
     def test_what_is_no_list_of_records_is_shown_as_text(self):
         for text in (
             *(MARKUP, "[", "[]", "[0, [[1]]]", '[0, [["x", "a", "b", "c"]]]', "[null, []]"),
-            *('[0, [[1e99, "a", "b", "c"]]]', "[" * 5000, "5", '{"a": 1}'),
+            *('[0, [[1e99, "a", "b", "c"]]]', "[" * 500, "5", '{"a": 1}'),
         ):
             with self.subTest(text[:20]):
                 response = self.page_of(text)
@@ -265,6 +266,13 @@ class LogTests(AdminTestCase):
         response = self.page_of('[0, [[1, "a", "b", "\\ud800"]]]')
 
         self.assertContains(response, r"<pre>\ud800</pre>")
+
+
+class BoxTests(SimpleTestCase):
+    def test_keys_reach_a_box_that_has_to_be_scrolled(self):
+        for text, reached in (("short", False), ("a\n" * 400, True), ("a" * 1000, True)):
+            for box in (markup.output, markup.value, tracebacks.folded):
+                self.assertEqual('tabindex="0"' in box(text), reached, (box, text[:9]))
 
 
 class StandInTests(AdminTestCase):
