@@ -188,6 +188,14 @@ class CourseTests(AdminTestCase):
             for value in re.findall(r'(?:x|width)="(-?[\d.]+)%"', self.course(row)):
                 self.assertTrue(0 <= float(value) <= 100, value)
 
+    def test_a_very_short_attempt_is_drawn_within_the_line(self):
+        row = self.chain(1)[0]
+        TaskExec.objects.filter(pk=row.pk).update(finished=row.started)
+
+        for x, width in re.findall(r'x="([\d.]+)%" width="([\d.]+)%"', self.course(row)):
+            self.assertGreater(float(width), 0)
+            self.assertLessEqual(float(x) + float(width), 100.001)
+
     def test_the_lengths_are_fields_of_their_own(self):
         [row] = self.chain(1)
 

@@ -234,10 +234,12 @@ class TailTests(RunningTestCase):
         self.assertLessEqual(self.first.tail.size, 2 * TAIL_LENGTH)
 
     def test_tasks_that_print_nothing_cost_no_statement_and_wait_for_no_lock(self):
-        self.in_flight.exchange.acquire()
+        self.in_flight.exchange = mock.MagicMock()
 
         with self.assertNumQueries(0):
             self.store()
+
+        self.in_flight.exchange.__enter__.assert_not_called()
 
     def test_the_row_of_an_atomic_task_and_one_of_others_stay(self):
         TaskExec.objects.filter(pk=self.first.pk).update(worker=self.me.worker_id + 1)
