@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
 from django_toosimple_q import code_version, conf, faces, health
@@ -79,6 +80,11 @@ def check_setting_values(app_configs: Any, **kwargs: Any) -> Messages:
                 id="toosimpleq.E010",
             )
         )
+    try:
+        conf.task_log_level()
+    except ImproperlyConfigured as error:
+        fact, _, hint = str(error).partition(". ")
+        messages.append(Error(f"{fact}.", hint=hint, id="toosimpleq.E011"))
     until = conf.get("TOOSIMPLEQ_ACCEPT_UNSIGNED_UNTIL")
     if until is not None and not isinstance(until, datetime):
         messages.append(

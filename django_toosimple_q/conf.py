@@ -1,9 +1,11 @@
 """The only reader of settings: every setting of this package, with its default."""
 
+import logging
 from datetime import timedelta
 from typing import Any
 
 from django.conf import global_settings, settings
+from django.core.exceptions import ImproperlyConfigured
 
 PREFIX = "TOOSIMPLEQ_"
 
@@ -28,6 +30,8 @@ DEFAULTS: dict[str, Any] = {
     "TOOSIMPLEQ_NOTIFY": True,
     # The Redis server for wake-up hints, such as "redis://:password@localhost:6379/0".
     "TOOSIMPLEQ_REDIS_URL": None,
+    # The level from which on a row keeps what its task logs; None keeps nothing.
+    "TOOSIMPLEQ_TASK_LOG_LEVEL": "WARNING",
     # Where the task waits that acts on very many calls for the admin, and how urgent it is: before
     # the calls that it may cancel.
     "TOOSIMPLEQ_BULK_QUEUE": "default",
@@ -61,6 +65,24 @@ def task_backends() -> dict[str, str]:
     entries = ((alias, entry) for alias, entry in tasks.items() if isinstance(entry, dict))
     paths = ((alias, entry.get("BACKEND")) for alias, entry in entries)
     return {alias: path for alias, path in paths if isinstance(path, str)}
+
+
+def task_log_level() -> int | None:
+    """Return the level from which on log records of tasks are kept, or None for none.
+
+    Raises ImproperlyConfigured for a level that does not exist.
+    """
+    given = get("TOOSIMPLEQ_TASK_LOG_LEVEL")
+    levels = logging.getLevelNamesMapping()
+    found = levels.get(given.upper()) if isinstance(given, str) else given
+    if found is not None and (isinstance(found, bool) or not isinstance(found, int)):
+        found = None
+    if found is None and given is not None:
+        raise ImproperlyConfigured(
+            f"TOOSIMPLEQ_TASK_LOG_LEVEL cannot be {given!r}. Use the name of a level, such as "
+            '"WARNING", or None to keep no log records.'
+        )
+    return found
 
 
 def uses_time_zones() -> bool:

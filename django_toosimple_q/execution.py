@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 from django_toosimple_q import payload, references
 from django_toosimple_q.progress import Progress
 from django_toosimple_q.retry import NextAttempt
+from django_toosimple_q.text import Tail
 
 # The versions that a row keeps; the oldest are forgotten first.
 LONGEST_REFUSED_BY = 255
@@ -57,6 +58,8 @@ class Claimed:
     claimed_at: float = 0.0
     # What its task has reported last; the worker stores it, at most once a second.
     reported: Progress | None = None
+    # What its task prints while it runs, as the worker captures it.
+    output: Any = field(default=None, repr=False)
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Report how far the task is: `done` of `total`, and what it does now.
@@ -69,6 +72,12 @@ class Claimed:
         number of 0 or more. A message is cut to 255 characters.
         """
         self.reported = Progress.read(done, total, message)
+
+    @property
+    def tail(self) -> Tail | None:
+        """Return the end of what its task has printed so far, or None if that is nothing."""
+        output = self.output
+        return None if output is None else output.tail
 
     def refused_also_by(self, version: str) -> str:
         """Return what `refused_by` becomes when code of this version cannot begin the call."""
@@ -106,6 +115,8 @@ class Outcome:
     error_message: str = ""
     stdout: str = ""
     stderr: str = ""
+    # What it has logged, as JSON, or None for nothing.
+    log_records: str | None = None
     # The attempt that follows a failure, or None when there is none.
     next_attempt: NextAttempt | None = None
     # The call was cut off: it runs again at once, at no retry's cost.

@@ -91,19 +91,20 @@ def masked_in_part(task: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
     return [MASK] * len(args), _masked_by_name(task, kwargs)
 
 
-def arguments_of(row: Any) -> tuple[Any, Any]:
+def arguments_of(row: Any, read: Callable[[Any, str], Any] = getattr) -> tuple[Any, Any]:
     """Return the arguments of a `TaskExec` as they are shown.
 
     Of a task that this code does not have, the payload tells whether any argument is sensitive.
-    Then all are masked.
+    Then all are masked. `read` returns a payload of a row by its name.
     """
     task = row.task
     if task is not None:
-        return masked(task, row.args, row.kwargs) if task.sensitive else (row.args, row.kwargs)
+        args, kwargs = read(row, "args"), read(row, "kwargs")
+        return masked(task, args, kwargs) if task.sensitive else (args, kwargs)
     stored = (row.__dict__.get(name) for name in ("args", "kwargs"))
     if any(getattr(one, "is_sensitive", False) for one in stored):
         return ALL_MASKED
-    return row.args, row.kwargs
+    return read(row, "args"), read(row, "kwargs")
 
 
 def signature_of(task: Any) -> str:

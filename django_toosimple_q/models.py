@@ -168,6 +168,12 @@ class TaskExec(models.Model):
     progress_done = NumberField(null=True, blank=True)
     progress_total = NumberField(null=True, blank=True)
     progress_message = models.CharField(max_length=LONGEST_MESSAGE, null=True, blank=True)
+    log_records = models.TextField(
+        null=True, blank=True, help_text=_("What it has logged, as JSON.")
+    )
+    output_tail = models.TextField(
+        null=True, blank=True, help_text=_("The end of what it has printed while it ran.")
+    )
 
     objects = PayloadQuerySet.as_manager()
 
@@ -178,6 +184,7 @@ class TaskExec(models.Model):
             ("requeue_taskexec", "Can requeue tasks"),
             ("cancel_taskexec", "Can cancel tasks"),
             ("reschedule_taskexec", "Can change priority, queue and due date of waiting tasks"),
+            ("run_taskexec", "Can run tasks with other arguments"),
         ]
         # While a unique call waits, the database itself refuses a second one.
         constraints = [SparseUnique("unique_key", name="toosimpleq_unique")]

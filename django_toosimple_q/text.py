@@ -57,6 +57,30 @@ class BoundedText:
         return clean("".join(self.head) + middle + tail[excess:])
 
 
+class Tail:
+    """Keeps the last characters of a text. Another thread may read it meanwhile.
+
+    `length` counts all that was written, `stored` how much of that the row has.
+    """
+
+    def __init__(self, kept: int) -> None:
+        self.kept = kept
+        self.parts: deque[str] = deque()
+        self.size = self.length = self.stored = 0
+
+    def write(self, text: str) -> None:
+        part = text[-self.kept :]
+        self.parts.append(part)
+        self.size += len(part)
+        while self.size - len(self.parts[0]) >= self.kept:
+            self.size -= len(self.parts.popleft())
+        self.length += len(text)
+
+    def text(self) -> str:
+        """Return what is kept."""
+        return clean("".join(list(self.parts))[-self.kept :])
+
+
 def clean(text: str) -> str:
     """Return a text that every database and XML can hold.
 
@@ -88,6 +112,12 @@ def first_line(text: str) -> str:
     stripped = text.strip()
     line = stripped.splitlines()[0].rstrip() if stripped else ""
     return shortened(line)
+
+
+def last_line(text: str) -> str:
+    """Return the last line that is not blank; one that was drawn anew counts as it is now."""
+    lines = (line.strip() for line in reversed(re.split("[\r\n]", text)))
+    return shortened(next(filter(None, lines), ""))
 
 
 def shortened(text: str, length: int = LONGEST_LINE) -> str:

@@ -32,12 +32,14 @@ def moment_in_full(field: str, label: Any) -> Column:
     return moment(field, label, markup.moment_in_full)
 
 
-def output(field: str, label: Any) -> Column:
+def output(
+    field: str, label: Any, show: Callable[[str | None], SafeString] = markup.output
+) -> Column:
     """Return a column that shows a text with its line breaks."""
 
     @admin.display(description=label)
     def column(self: Any, row: Any) -> SafeString:
-        return markup.output(getattr(row, field))
+        return show(getattr(row, field))
 
     return column
 

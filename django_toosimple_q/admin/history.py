@@ -12,6 +12,7 @@ RESUMED = gettext_noop("Resumed.")
 CANCELLED = gettext_noop("Cancelled.")
 DUE_NOW = gettext_noop("Due now.")
 QUEUED_AGAIN = gettext_noop("Queued again as task %(task)s.")
+RUN_WITH_OTHERS = gettext_noop("Run with other arguments as task %(task)s.")
 RUN_BY_HAND = gettext_noop("Run by hand as task %(task)s.")
 GROUP_QUEUED_AGAIN = gettext_noop("Failures with %(error)s queued again: %(count)s.")
 GROUP_DISMISSED = gettext_noop("Failures with %(error)s dismissed.")
@@ -20,7 +21,7 @@ QUEUED_AGAIN_WITHOUT = gettext_noop("Failures without an exception queued again:
 DISMISSED_WITHOUT = gettext_noop("Failures without an exception dismissed.")
 
 NOTES = (
-    *(PAUSED, RESUMED, CANCELLED, DUE_NOW, QUEUED_AGAIN, RUN_BY_HAND),
+    *(PAUSED, RESUMED, CANCELLED, DUE_NOW, QUEUED_AGAIN, RUN_WITH_OTHERS, RUN_BY_HAND),
     *(QUEUED_AGAIN_WITHOUT, DISMISSED_WITHOUT, GROUP_QUEUED_AGAIN, GROUP_DISMISSED),
     *(action.ended for action in ACTIONS.values()),
 )

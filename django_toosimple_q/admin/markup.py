@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from pprint import pformat
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,17 +13,18 @@ from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
+from django_toosimple_q.admin import values
 from django_toosimple_q.moments import aware
 from django_toosimple_q.overview.spans import span
 from django_toosimple_q.payload import Unreadable
 from django_toosimple_q.progress import number, share
-from django_toosimple_q.text import cut_middle, printable
+from django_toosimple_q.text import cut_middle, last_line, printable
 
 NOTHING = SafeString("-")
 PREVIEW_LENGTH = 255
-VALUE_LENGTH = 10_000
 TEXT_LENGTH = 100_000
-LINE_LENGTH = 96
+# What a box shows without being scrolled, on a phone.
+LINES_IN_VIEW, CHARACTERS_IN_VIEW = 15, 600
 COMMAND = re.compile("`([^`]*)`")
 
 
@@ -115,6 +115,13 @@ def away(value: datetime, now: datetime, units: int = 2) -> str:
     return _("%(length)s ago") % {"length": length}
 
 
+def duration(length: timedelta | None, *, goes_on: bool = False) -> str:
+    """Return a length of time in words, with "…" after one that is not over; "-" for None."""
+    if length is None:
+        return NOTHING
+    return f"{span(length)} …" if goes_on else span(length)
+
+
 def cut(text: str, length: int) -> str:
     """Return at most `length` characters, ending in "…" if the text was cut."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
@@ -185,14 +192,27 @@ def output(text: str | None) -> SafeString:
     """Return a text with its line breaks. The middle of a very long text is cut out."""
     if not text:
         return NOTHING
-    return format_html('<pre class="tsq-text">{}</pre>', cut_middle(text, TEXT_LENGTH))
+    return _boxed(cut_middle(text, TEXT_LENGTH))
+
+
+def tail(text: str | None) -> SafeString:
+    """Return the end of a text with its line breaks, scrolled to its end."""
+    return format_html('<div class="tsq-tail" tabindex="0">{}</div>', output(text))
+
+
+def work(row: Any) -> SafeString:
+    """Return how far a running call is, and below it the last line that it has printed."""
+    line = last_line(row.output_end or "")
+    printed = format_html('<code class="tsq-last">{}</code>', printable(line)) if line else ""
+    shown = progress(row.progress_done, row.progress_total, row.progress_message)
+    return format_html("{}{}", shown, printed) or NOTHING
 
 
 def value(stored: Any) -> SafeString:
     """Return a stored value as Python code, or the reason why it cannot be read."""
     if isinstance(stored, Unreadable):
         return warning(str(stored))
-    return format_html('<pre class="tsq-text">{}</pre>', written(stored))
+    return _boxed(values.written(stored))
 
 
 def call(name: str, args: Any, kwargs: Any) -> SafeString:
@@ -200,11 +220,9 @@ def call(name: str, args: Any, kwargs: Any) -> SafeString:
     unreadable = [str(part) for part in (args, kwargs) if isinstance(part, Unreadable)]
     if unreadable:
         return warning("\n".join(unreadable))
-    arguments = _arguments(args, kwargs)
-    text = f"{name}({', '.join(arguments)})"
-    if len(text) > LINE_LENGTH or "\n" in text:
-        text = "\n".join([f"{name}(", *(f"    {_indented(one)}," for one in arguments), ")"])
-    return format_html('<pre class="tsq-text">{}</pre>', cut(text, VALUE_LENGTH))
+    if not isinstance(args, Sequence) or not isinstance(kwargs, Mapping):
+        args, kwargs = [], {"args": args, "kwargs": kwargs}
+    return value(values.Call(printable(name), args, kwargs))
 
 
 def warning(text: str) -> SafeString:
@@ -239,25 +257,11 @@ def quiet(text: object) -> SafeString:
     return format_html('<span class="tsq-quiet">{}</span>', text)
 
 
-def written(stored: Any) -> str:
-    """Return a value as Python code, cut to `VALUE_LENGTH` characters."""
-    try:
-        text = repr(stored)
-        if len(text) <= VALUE_LENGTH:
-            text = pformat(stored, width=LINE_LENGTH, sort_dicts=False)
-    except Exception as error:  # user code: __repr__ of what was stored
-        text = _("(cannot be shown: %(error)s)") % {"error": type(error).__name__}
-    return cut(text, VALUE_LENGTH)
+def reachable(text: str) -> SafeString:
+    """Return an attribute by which keys reach a box, if its text is too long to be in view."""
+    long = text.count("\n") > LINES_IN_VIEW or len(text) > CHARACTERS_IN_VIEW
+    return SafeString(' tabindex="0"' if long else "")
 
 
-def _arguments(args: Any, kwargs: Any) -> list[str]:
-    if not isinstance(args, Sequence) or not isinstance(kwargs, Mapping):
-        return [f"*{written(args)}", f"**{written(kwargs)}"]
-    return [
-        *(written(argument) for argument in args),
-        *(f"{name}={written(argument)}" for name, argument in kwargs.items()),
-    ]
-
-
-def _indented(text: str) -> str:
-    return text.replace("\n", "\n    ")
+def _boxed(text: str) -> SafeString:
+    return format_html('<pre class="tsq-text"{}>{}</pre>', reachable(text), text)

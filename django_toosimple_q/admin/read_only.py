@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_toosimple_q.admin import history, markup
+from django_toosimple_q.admin.buttons import Press, press_actions
 from django_toosimple_q.admin.lists import ROWS_COUNTED, BoundedPaginator, ColumnsChangeList
 from django_toosimple_q.exceptions import ToosimpleQError
 from django_toosimple_q.models import TaskExec
@@ -31,7 +32,6 @@ class ReadOnlyAdmin(ModelAdmin):
 
     list_columns: tuple[str, ...] = ()
     list_extras: dict[str, Func] = {}
-    row_action: str | None = None
     # The actions that may act on more rows than the list counts.
     unbounded_actions: tuple[str, ...] = ()
 
@@ -86,7 +86,14 @@ class ReadOnlyAdmin(ModelAdmin):
 
     def row_actions(self, row: Any) -> Sequence[str]:
         """Return the actions that the page of a row offers to those who may."""
-        return (self.row_action,) if self.row_action else ()
+        return ()
+
+    def press(self, request: HttpRequest, row: Any) -> Press:
+        """Return the buttons of a row's page."""
+        allowed = self.get_actions(request)
+        offered = [name for name in self.row_actions(row) if name in allowed]
+        actions = [(name, getattr(self, name).short_description) for name in offered]
+        return press_actions(row, actions, self.admin_site.name)
 
     def render_change_form(
         self,
@@ -97,12 +104,8 @@ class ReadOnlyAdmin(ModelAdmin):
         form_url: str = "",
         obj: Any = None,
     ) -> HttpResponse:
-        allowed = self.get_actions(request)
-        context["row_actions"] = [
-            (name, getattr(getattr(self, name), "short_description", name))
-            for name in self.row_actions(obj)
-            if name in allowed
-        ]
+        if obj is not None:
+            context["press"] = self.press(request, obj)
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def response_action(  # type: ignore[override]  # Django 5.2 has no action_location

@@ -19,6 +19,7 @@ from django_toosimple_q import conf
 from django_toosimple_q.admin import columns, history, markup, schedule_notes
 from django_toosimple_q.admin.cron_words import cron_words
 from django_toosimple_q.admin.read_only import ReadOnlyAdmin
+from django_toosimple_q.admin.values import Placeholder
 from django_toosimple_q.exceptions import InvalidArguments, InvalidDefinition, ToosimpleQError, said
 from django_toosimple_q.models import ScheduleExec, TaskExec
 from django_toosimple_q.moments import aware, current_moment
@@ -30,6 +31,8 @@ from django_toosimple_q.text import printable
 
 ACTIVE = ScheduleExec.States.ACTIVE
 OCCURRENCES_SHOWN = 10
+# What stands for the moment that a schedule passes to its task.
+OCCURRENCE = Placeholder(_("<the occurrence>"))
 
 
 class StateFilter(admin.ChoicesFieldListFilter):
@@ -154,7 +157,7 @@ class ScheduleExecAdmin(ReadOnlyAdmin):
         schedule = row.schedule
         if schedule is None:
             return markup.NOTHING
-        return markup.call(schedule.task.name, *schedule.shown_arguments(Occurrence()))
+        return markup.call(schedule.task.name, *schedule.shown_arguments(OCCURRENCE))
 
     @admin.display(description=_("queue"))
     def queue(self, row: ScheduleExec) -> str:
@@ -261,13 +264,6 @@ class ScheduleExecAdmin(ReadOnlyAdmin):
         if row.last_task is None:
             return markup.NOTHING
         return markup.task_link(row.last_task, self.admin_site.name)
-
-
-class Occurrence:
-    """A placeholder for the moment that a schedule passes to its task."""
-
-    def __repr__(self) -> str:
-        return gettext("<the occurrence>")
 
 
 def force(row: ScheduleExec) -> TaskExec:

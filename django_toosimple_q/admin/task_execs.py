@@ -16,11 +16,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_toosimple_q.admin import columns, history, markup
+from django_toosimple_q import stand_ins
+from django_toosimple_q.admin import columns, history, log_lines, markup, tracebacks
 from django_toosimple_q.admin.bulk import ask as bulk
-from django_toosimple_q.admin.buttons import QUEUE_AGAIN, Allowed, buttons, drawn
+from django_toosimple_q.admin.buttons import Allowed, Press, drawn, press_of
+from django_toosimple_q.admin.course import course_of, spans_of
 from django_toosimple_q.admin.dashboard.actions import act
 from django_toosimple_q.admin.lists import QueueFilter, TaskFilter
+from django_toosimple_q.admin.other_arguments import run_with
 from django_toosimple_q.admin.read_only import ReadOnlyAdmin
 from django_toosimple_q.admin.rescheduling import ask, reschedule
 from django_toosimple_q.admin.task_list import (
@@ -34,7 +37,7 @@ from django_toosimple_q.admin.task_list import (
 )
 from django_toosimple_q.masking import arguments_of
 from django_toosimple_q.models import TaskExec, WorkerStatus
-from django_toosimple_q.moments import aware, current_moment
+from django_toosimple_q.moments import current_moment
 from django_toosimple_q.overview.spans import span
 from django_toosimple_q.store import task_execs
 
@@ -48,7 +51,6 @@ class TaskExecAdmin(ReadOnlyAdmin):
 
     actions = ("action_requeue", "action_reschedule", "action_cancel", "delete_selected")
     unbounded_actions = ("action_requeue", "action_cancel", "delete_selected")
-    row_action = "action_requeue"
     list_display = ("call_and_queue", "state_and_attempt", "when_and_where", "preview")
     list_columns = (
         *("task_name", "state", "queue", "due", "started", "finished", "attempt", "retries"),
@@ -75,15 +77,18 @@ class TaskExecAdmin(ReadOnlyAdmin):
     finished_in_full = columns.moment_in_full("finished", _("finished"))
     cancelled_in_full = columns.moment_in_full("cancelled", _("asked to stop"))
     expires_in_full = columns.moment_in_full("expires", _("expires"))
-    error_text = columns.output("error", _("error"))
+    log_text = columns.output("log_records", _("log"), log_lines.shown)
+    tail_text = columns.output("output_tail", _("last output"), markup.tail)
     stdout_text = columns.output("stdout", _("stdout"))
     stderr_text = columns.output("stderr", _("stderr"))
 
     def get_fieldsets(self, request: HttpRequest, obj: TaskExec | None = None) -> Any:
         row = obj or TaskExec()
         outcome = {
-            "result_value": row.state == States.SUCCEEDED or row.result is not None,
+            "result_value": row.state == States.SUCCEEDED or row.__dict__.get("result") is not None,
             "error_text": row.error,
+            "tail_text": row.output_tail and not (row.stdout or row.stderr),
+            "log_text": row.log_records,
             "stdout_text": row.stdout,
             "stderr_text": row.stderr,
         }
@@ -95,17 +100,15 @@ class TaskExecAdmin(ReadOnlyAdmin):
         return [section for section in sections if section[1]["fields"]]
 
     def _task_fields(self, row: TaskExec) -> list[str]:
-        links = {
-            "first_attempt": row.root_id,
-            "replaces": row.attempt > 1,
+        some = {
+            "progress": row.progress_done is not None,
             "replacement": row.replaced_by_id,
             "crash_count": row.crash_count,
         }
         return [
             *("state_badge", "definition", "call", "queue_text", "priority_text", "worker_link"),
             "attempt_in_full",
-            *(("progress",) if row.progress_done is not None else ()),
-            *(name for name, is_there in links.items() if is_there),
+            *(name for name, is_there in some.items() if is_there),
         ]
 
     def _time_fields(self, row: TaskExec) -> list[str]:
@@ -115,12 +118,13 @@ class TaskExecAdmin(ReadOnlyAdmin):
             "timeout_text": row.timeout,
         }
         return [
-            *("due_in_full", "created_in_full", "started_in_full", "finished_in_full", "took"),
+            *("due_in_full", "created_in_full", "started_in_full", "finished_in_full"),
+            *("waited", "ran"),
             *(name for name, limit in limits.items() if limit is not None),
         ]
 
     def get_urls(self) -> list[Any]:
-        views = {"act": act, "reschedule": reschedule}
+        views = {"act": act, "reschedule": reschedule, "run_with": run_with}
         return [
             *(
                 path(
@@ -156,11 +160,12 @@ class TaskExecAdmin(ReadOnlyAdmin):
         obj: TaskExec | None = None,
     ) -> HttpResponse:
         if obj is not None:
-            offered = buttons(obj, Allowed.to(request))
-            # That one is offered by `row_action`.
-            shown = [one for one in offered if one is not QUEUE_AGAIN]
-            context["buttons"] = drawn(obj, shown, self.admin_site.name)
+            context["course"] = course_of(obj, self.admin_site.name, current_moment())
+            context["goes_on"] = obj.state in States.todo()
         return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def press(self, request: HttpRequest, row: TaskExec) -> Press:
+        return press_of(row, Allowed.to(request), self.admin_site.name)
 
     def has_reschedule_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may change when, where and how urgently tasks run."""
@@ -258,9 +263,9 @@ class TaskExecAdmin(ReadOnlyAdmin):
     @admin.display(description=_("when"))
     def when_and_where(self, row: Any) -> SafeString:
         now = current_moment()
-        took = self.took(row) if row.finished else markup.NOTHING
+        ran = spans_of(row, now).ran if row.finished else None
         texts = (
-            gettext("took %s") % took if took != markup.NOTHING else "",
+            gettext("took %s") % span(ran) if ran is not None else "",
             gettext("on %s") % markup.name(row.worker_label) if row.worker_label else "",
         )
         for label, moment in ((_("ended"), row.finished), (_("started"), row.started)):
@@ -277,13 +282,15 @@ class TaskExecAdmin(ReadOnlyAdmin):
     def progress(self, row: TaskExec) -> SafeString:
         return markup.progress(row.progress_done, row.progress_total, row.progress_message)
 
-    @admin.display(description=_("took"))
-    def took(self, row: TaskExec) -> str:
-        running = row.state == States.PROCESSING
-        end = current_moment() if running else row.finished
-        if row.started is None or end is None:
-            return markup.NOTHING
-        return f"{span(aware(end) - aware(row.started))}{' …' if running else ''}"
+    @admin.display(description=_("waited"))
+    def waited(self, row: TaskExec) -> str:
+        goes_on = row.started is None and row.state in States.todo()
+        return markup.duration(spans_of(row, current_moment()).waited, goes_on=goes_on)
+
+    @admin.display(description=_("ran"))
+    def ran(self, row: TaskExec) -> str:
+        goes_on = row.state == States.PROCESSING
+        return markup.duration(spans_of(row, current_moment()).ran, goes_on=goes_on)
 
     @admin.display(description=_("attempt"))
     def attempt_of(self, row: TaskExec) -> str:
@@ -335,31 +342,22 @@ class TaskExecAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("call"))
     def call(self, row: TaskExec) -> SafeString:
-        return markup.call(row.task_name, *arguments_of(row))
+        return markup.call(row.task_name, *arguments_of(row, stand_ins.read))
+
+    @admin.display(description=_("error"))
+    def error_text(self, row: TaskExec) -> SafeString:
+        own = row.task.func.__module__.partition(".")[0] if row.task else ""
+        return tracebacks.folded(row.error, own)
 
     @admin.display(description=_("result"))
     def result_value(self, row: TaskExec) -> SafeString | str:
-        result: Any = row.result
+        result = stand_ins.read(row, "result")
         if result is None and row.state != States.SUCCEEDED:
             return markup.NOTHING
         return markup.value(result)
 
-    @admin.display(description=_("first attempt"))
-    def first_attempt(self, row: TaskExec) -> SafeString | str:
-        return self._link_to(row.root_id)
-
     @admin.display(description=_("replaced by"))
     def replacement(self, row: TaskExec) -> SafeString | str:
-        return self._link_to(row.replaced_by_id)
-
-    @admin.display(description=_("replaces"))
-    def replaces(self, row: TaskExec) -> SafeString | str:
-        return self._link_to(row.replaces.order_by("pk").values_list("pk", flat=True).first())
-
-    def _link_to(self, pk: int | None) -> SafeString | str:
-        if pk is None:
-            return markup.NOTHING
-        row = TaskExec.objects.filter(pk=pk).only("state", "replaced_by").first()
-        if row is None:  # pruned, which may happen to a first attempt before the last one
-            return markup.quiet(gettext("#%(pk)s, deleted") % {"pk": pk})
-        return markup.task_link(row, self.admin_site.name)
+        rows = TaskExec.objects.filter(pk__in=[row.replaced_by_id])
+        new = rows.only("state", "replaced_by").first()
+        return markup.task_link(new, self.admin_site.name) if new else markup.NOTHING

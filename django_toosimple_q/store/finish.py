@@ -40,7 +40,7 @@ R = TypeVar("R")
 ALWAYS = ("state", "started", "finished")
 TEXTS = (
     *("result", "result_preview", "error", "error_type", "error_message", "stdout", "stderr"),
-    "refused_by",
+    *("refused_by", "log_records"),
 )
 LENGTHS = {"result_preview": PREVIEW_LENGTH, "error_type": ERROR_TYPE_LENGTH}
 texts_of = attrgetter(*TEXTS)
@@ -233,4 +233,5 @@ def _refused(outcome: Outcome, error: Exception) -> Outcome:
         return failed
     failed.error = f"{outcome.error or ''}\nwhat follows it cannot be stored: {reason}".lstrip()
     failed.stdout, failed.stderr = outcome.stdout, outcome.stderr
+    failed.log_records = outcome.log_records
     return failed

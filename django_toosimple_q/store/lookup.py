@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.db.models.functions import Left
 
 from django_toosimple_q.models import TaskExec
@@ -17,6 +17,11 @@ ATTEMPT_FIELDS = (
     *("due", "created", "started", "finished", "state", "result", "error", "error_type"),
     *("error_message",),
     *("worker__label",),
+)
+# What the course of an attempt is read with.
+COURSE_FIELDS = (
+    *("state", "attempt", "root", "replaced_by", "due", "created", "started", "finished"),
+    *("error_type", "cancelled"),
 )
 LARGEST_ID = 2**63 - 1
 # How much of an error a list of failures shows.
@@ -86,6 +91,20 @@ def attempts(connection: Any, result_id: Any) -> list[TaskExec]:
             break
         chain.append(rows[replacement])
     return chain
+
+
+@in_autocommit
+def attempts_around(connection: Any, row: TaskExec, most: int) -> tuple[list[TaskExec], int]:
+    """Return some attempts of the call of a row, oldest first, and the number of the last attempt.
+
+    They are the last `most` up to a few after the row, without payloads and texts.
+    """
+    first = row.root_id or row.pk
+    rows = TaskExec.objects.using(connection.alias).filter(Q(pk=first) | Q(root=first))
+    near = rows.filter(attempt__lte=row.attempt + most // 2).only(*COURSE_FIELDS)
+    found = list(near.order_by("-attempt", "-pk")[:most])
+    last: int | None = rows.aggregate(last=Max("attempt"))["last"]
+    return found[::-1], row.attempt if last is None else last
 
 
 def row_id(result_id: Any) -> int | None:

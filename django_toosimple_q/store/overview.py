@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db.models import Count, QuerySet
+from django.db.models.functions import Right
 
 from django_toosimple_q.databases import database_of
 from django_toosimple_q.databases.base import ENDED, TABLE
@@ -24,6 +25,8 @@ FAILED_READ = 20_000
 FAILURES_COUNTED = 5_000
 # A database may refuse a statement of more parts.
 QUEUES_AT_ONCE = 100
+# How much of what a call has printed is read for its last line.
+OUTPUT_END = 300
 FAILED = (States.FAILED, States.INVALID)
 
 
@@ -132,12 +135,15 @@ def running_by_worker(connection: Any) -> dict[int | None, int]:
 
 @in_autocommit
 def running(connection: Any, limit: int) -> list[TaskExec]:
-    """Return the calls that have run for longest, without payloads and output."""
+    """Return the calls that have run for longest, without payloads.
+
+    Each has the end of its output as `output_end`.
+    """
     columns = (
         *("task_name", "queue", "attempt", "started", "cancelled", "state", "worker_id"),
         *("progress_done", "progress_total", "progress_message"),
     )
-    rows = _running(connection).only(*columns)
+    rows = _running(connection).only(*columns).annotate(output_end=Right("output_tail", OUTPUT_END))
     return list(rows.order_by("started", "pk")[:limit])
 
 

@@ -1,4 +1,4 @@
-"""Write how far running calls are, as their tasks have reported it."""
+"""Write how far running calls are, as their tasks report it, and what they print."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from django_toosimple_q.progress import LONGEST_MESSAGE
 from django_toosimple_q.store.transaction import in_bounded_transaction, queue_database
 
 COLUMNS = ("progress_done", "progress_total", "progress_message")
+TAIL_COLUMNS = ("output_tail",)
 
 
 def store_progress(claimed: Sequence[Claimed], worker_id: int) -> None:
@@ -35,6 +36,36 @@ def store_progress(claimed: Sequence[Claimed], worker_id: int) -> None:
         one.stored = True
 
 
+def store_tails(claimed: Sequence[Claimed], worker_id: int) -> None:
+    """Write the end of what these calls have printed, by one statement, where that is new.
+
+    A row that is no longer this worker's stays as it is.
+    """
+    tails = {row.pk: row.tail for row in claimed}
+    # The length first: what is printed meanwhile is written the next time.
+    fresh = [
+        (pk, tail, tail.length, tail.text())
+        for pk, tail in sorted(tails.items())
+        if tail is not None and tail.length > tail.stored
+    ]
+    if not fresh:
+        return
+    try:
+        _write([(pk, text) for pk, _, _, text in fresh], worker_id, TAIL_COLUMNS)
+    except Exception as error:
+        if not queue_database().is_data_error(error):
+            raise
+        plain = [(pk, text.encode("ascii", "backslashreplace")) for pk, _, _, text in fresh]
+        _write([(pk, text.decode()) for pk, text in plain], worker_id, TAIL_COLUMNS)
+    for _pk, tail, length, _text in fresh:
+        tail.stored = length
+
+
 @in_bounded_transaction
-def _write(connection: Any, rows: Sequence[Sequence[Any]], worker_id: int) -> None:
-    database_of(connection).update_rows(connection, COLUMNS, rows, worker_id)
+def _write(
+    connection: Any,
+    rows: Sequence[Sequence[Any]],
+    worker_id: int,
+    columns: Sequence[str] = COLUMNS,
+) -> None:
+    database_of(connection).update_rows(connection, columns, rows, worker_id)

@@ -13,7 +13,7 @@ from django_toosimple_q.store.enqueue import enqueue, enqueue_many, requeue
 from django_toosimple_q.store.exchange import finish_and_claim
 from django_toosimple_q.store.finish import Finished, finish, finish_unlocked, stored
 from django_toosimple_q.store.lookup import attempts, failures, find, replacements
-from django_toosimple_q.store.progress import store_progress
+from django_toosimple_q.store.progress import store_progress, store_tails
 from django_toosimple_q.store.prune import (
     count_expired,
     delete,
@@ -66,6 +66,7 @@ __all__ = [
     "run_now",
     "set_back",
     "store_progress",
+    "store_tails",
     "stored",
     "wake",
 ]

@@ -111,6 +111,7 @@ def share(value: float) -> str:
 
 
 register.filter("commands", markup.commands)
+register.filter("work", markup.work)
 
 
 @register.filter

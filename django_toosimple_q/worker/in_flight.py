@@ -19,7 +19,7 @@ from django_toosimple_q.worker.registration import Registration
 
 # How often an outcome is tried again whose row another session keeps locked.
 LOCKED_SECONDS = 0.5
-# How often the progress of what runs is stored.
+# How often the progress of what runs and its output are stored.
 PROGRESS_SECONDS = 1.0
 
 
@@ -221,19 +221,21 @@ class InFlight:
         return kept | waits
 
     def store_progress(self) -> None:
-        """Store what running tasks have reported, at most once a second.
+        """Store what running tasks have reported and printed, at most once a second.
 
         Not of an atomic task: its own transaction has the row, and stores it together with the
         outcome. One whose row is locked is stored the next time, or at the end.
         """
         if time.monotonic() < self.progress_due:
             return
-        reporting = [row for row in list(self.running.values()) if row.reported is not None]
+        running = list(self.running.values())
+        reporting = [row for row in running if row.reported is not None or row.tail is not None]
         plain = [row for row in reporting if not is_atomic(row)]
         if plain:
             self.progress_due = time.monotonic() + PROGRESS_SECONDS
             with self.exchange, passing_over_locks():
                 task_execs.store_progress(plain, self.registration.worker_id)
+                task_execs.store_tails(plain, self.registration.worker_id)
 
     def release(self, now: datetime, rows: Sequence[Claimed], pause_seconds: float = 0) -> None:
         """Release rows that have not started and are not ready any more."""

@@ -26,7 +26,7 @@ from django_toosimple_q.worker import platform
 from django_toosimple_q.worker.backlog import Backlog
 from django_toosimple_q.worker.clock import Clock
 from django_toosimple_q.worker.deadlines import Deadlines
-from django_toosimple_q.worker.execution import output
+from django_toosimple_q.worker.execution import log_records, output
 from django_toosimple_q.worker.execution.deadline import main_thread
 from django_toosimple_q.worker.execution.hard_timeout import HardTimeout
 from django_toosimple_q.worker.execution.isolation import drop_connections
@@ -128,6 +128,7 @@ class Worker:
                     return ExitCodes.STOPPED.value
             try:
                 stack.enter_context(output.installed())
+                stack.enter_context(log_records.kept())
                 if not self.hidden:
                     self.start_threads(stack)
                 self.runner.start()

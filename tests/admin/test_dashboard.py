@@ -105,6 +105,23 @@ class ShownTests(DashboardTestCase):
         self.assertIn(">lost<", text)
         self.assertIn("schedules", self.sections(response))
 
+    def test_what_runs_has_its_progress_and_its_last_line_of_output(self):
+        self.call(
+            *("PROCESSING", "busy"),
+            started=NOW,
+            progress_done=3,
+            progress_total=12,
+            output_tail=f"{'x' * 5000}\n{MARKUP}\x1b[1m\n\n",
+        )
+        self.call("PROCESSING", "quiet", started=NOW)
+
+        text = page(self.client.get(PAGE))
+
+        self.assertIn('<progress class="tsq-progress" value="0.250" aria-label="3 of 12">', text)
+        self.assertIn(f'<code class="tsq-last">{ESCAPED}\\x1b[1m</code>', text)
+        self.assertNotIn("x" * 300, text)
+        self.assertIn('data-label="Progress" class="tsq-work"><div>-</div></td>', text)
+
     def test_each_tile_and_link_leads_to_a_page(self):
         self.call("PROCESSING", started=timezone.now())
         self.call(error_type="app.Broken")

@@ -6,7 +6,7 @@ from unittest import mock
 from django.test import SimpleTestCase, override_settings
 from django.utils import timezone
 
-from django_toosimple_q import payload
+from django_toosimple_q import payload, stand_ins
 from django_toosimple_q.admin import markup
 from django_toosimple_q.admin.schedule_notes import occurrences
 from django_toosimple_q.admin.worker_statuses import conditions
@@ -47,7 +47,8 @@ class TaskPageTests(AdminTestCase):
         response = self.row_page(row)
 
         self.assertContains(response, "{&#x27;sent&#x27;: 3}")
-        for text in ("Traceback: boom", "to stdout", "to stderr"):
+        self.assertContains(response, '<div class="tsq-text tsq-traceback">Traceback: boom</div>')
+        for text in ("to stdout", "to stderr"):
             self.assertContains(response, f'<pre class="tsq-text">{text}</pre>')
 
     def test_a_result_of_none_is_told_from_no_result(self):
@@ -69,7 +70,7 @@ class TaskPageTests(AdminTestCase):
         response = self.row_page(second)
 
         for row in (first, third):
-            self.assertContains(response, f'<a href="{row_url(row)}">#{row.pk}</a>')
+            self.assertContains(response, f'<a href="{row_url(row)}">attempt {row.attempt}</a>')
         self.assertContains(self.row_page(third), f'<a href="{row_url(second)}">')
 
     def test_the_list_shows_class_and_text_of_an_error(self):
@@ -132,7 +133,7 @@ class TaskPageTests(AdminTestCase):
     def test_a_first_attempt_that_was_pruned_does_not_break_it(self):
         row = TaskExec.objects.create(task_name="t", root_id=4711, attempt=2)
 
-        self.assertContains(self.row_page(row), "#4711, deleted")
+        self.assertContains(self.row_page(row), "1 earlier attempt was deleted.")
 
     def test_a_worker_s_row_that_is_gone_breaks_neither_page_nor_list(self):
         row = TaskExec.objects.create(task_name="t", worker_id=4711)
@@ -191,19 +192,6 @@ class TaskPageTests(AdminTestCase):
             self.assertContains(page, ESCAPED)
             self.assertNotContains(page, MARKUP)
 
-    def test_a_value_whose_repr_raises_is_named(self):
-        row = TaskExec.objects.create(task_name="t", args=[Stubborn()])
-
-        self.assertContains(self.row_page(row), "(cannot be shown: ZeroDivisionError)")
-
-    def test_a_long_value_is_cut(self):
-        row = TaskExec.objects.create(task_name="t", args=["x" * 50_000])
-
-        response = self.row_page(row)
-
-        self.assertContains(response, "xxx…")
-        self.assertLess(len(response.content), 40_000)
-
     def test_a_row_of_an_unknown_id_leads_back(self):
         response = self.row_page(TaskExec(pk=4711, task_name="t"))
 
@@ -227,11 +215,15 @@ class UnreadablePayloadTests(AdminTestCase):
     def test_it_is_never_unpickled(self):
         row = self.forge()
 
-        with mock.patch.object(payload, "dbsafe_decode") as decode:
+        with (
+            mock.patch.object(payload, "dbsafe_decode") as decode,
+            mock.patch.object(stand_ins, "load") as load,
+        ):
             self.row_page(row)
             self.list_page(TaskExec)
 
         decode.assert_not_called()
+        load.assert_not_called()
 
     def test_the_list_opens_no_payload_at_all(self):
         TaskExec.objects.create(task_name="t", args=["a"], result="r")
@@ -405,11 +397,4 @@ class MarkupTests(SimpleTestCase):
         self.assertIn(f">{'x' * 254}…<", shown)
 
     def test_arguments_that_are_no_list_are_shown_all_the_same(self):
-        self.assertIn("*5", markup.call("t", 5, {}))
-
-
-class Stubborn:
-    """Has no text of its own."""
-
-    def __repr__(self):
-        return str(1 / 0)
+        self.assertIn("t(args=5, kwargs={})", markup.call("t", 5, {}))

@@ -192,6 +192,7 @@ def fail_on_go(path: str) -> None:
 def count_up(path: str) -> None:
     """Report one of three, and the rest once somebody has written "go" into the ledger."""
     current_task_exec().progress(1, 3, "one")
+    print("printed one")
     while not Path(path).exists():
         time.sleep(0.02)
     current_task_exec().progress(3, 3, "three")
@@ -200,6 +201,7 @@ def count_up(path: str) -> None:
 @register_task(name="app.count_up_async")
 async def count_up_async(path: str) -> None:
     current_task_exec().progress(1, 3, "one")
+    print("printed one")
     while not Path(path).exists():
         await asyncio.sleep(0.02)
     await sync_to_async(current_task_exec().progress)(3, 3, "three")

@@ -13,6 +13,7 @@ from django_toosimple_q.databases.base import TABLE
 from django_toosimple_q.execution import Outcome
 from django_toosimple_q.models import ScheduleExec, TaskExec, WorkerStatus
 from django_toosimple_q.store import lists, queues, task_execs, workers
+from django_toosimple_q.store.lookup import attempts_around
 from django_toosimple_q.store.schedule_runs import last_runs
 from tests.admin.pages import list_url
 from tests.support import NOW, ago, claim, isolate_registries, make_task, make_worker
@@ -211,6 +212,16 @@ class PlanTests(TestCase):
         for query in found:
             with self.subTest(query), self.assert_short(most=12_000):
                 self.assertEqual(self.client.get(list_url(TaskExec), query).status_code, 200)
+
+    def test_the_attempts_of_a_call(self):
+        first = TaskExec.objects.create(task_name="t", state="FAILED", finished=NOW)
+        for number in range(2, 30):
+            last = TaskExec.objects.create(task_name="t", root=first, attempt=number)
+
+        with self.assert_short():
+            found, number = attempts_around(last, 20)
+
+        self.assertEqual((len(found), number), (20, 29))
 
     def test_rescheduling(self):
         row = TaskExec.objects.filter(state="SLEEPING").first()

@@ -28,6 +28,14 @@ class CheckTests(TestCase):  # Django's own checks ask the database what it can
         self.assertIn("TOOSIMPLEQ_RETENTON", message.msg)
         self.assertEqual(message.hint, "Did you mean TOOSIMPLEQ_RETENTION?")
 
+    def test_a_log_level_that_does_not_exist(self):
+        for level in ("LOUD", True, 3.5, []):
+            with override_settings(TOOSIMPLEQ_TASK_LOG_LEVEL=level):
+                self.assertIn(repr(level), self.found()["toosimpleq.E011"].msg)
+        for level in ("info", "ERROR", 25, 0, None):
+            with override_settings(TOOSIMPLEQ_TASK_LOG_LEVEL=level):
+                self.assertEqual(self.found(), {})
+
     @override_settings(TOOSIMPLEQ_EMAIL_BACKEND="no.such.Backend")
     def test_an_unknown_email_backend(self):
         self.assertIn("no.such.Backend", self.found()["toosimpleq.E002"].msg)

@@ -19,6 +19,7 @@ LAYERS = [
     {"wakeups"},
     {"databases"},
     {"payload", "public_ids", "execution", "fields", "indexes", "models", "failure", "frames"}
+    | {"stand_ins"}
     | {"figure_models", "queue_models", "schedule_models"},
     {"store"},
     {"waiting", "queues", "overview", "health"},

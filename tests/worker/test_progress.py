@@ -1,5 +1,6 @@
 """What tasks report of their progress gets into their rows: soon, seldom, and in the end."""
 
+import sys
 from unittest import mock
 
 from asgiref.sync import sync_to_async
@@ -12,7 +13,9 @@ from django_toosimple_q.models import TaskExec
 from django_toosimple_q.store import progress as store
 from django_toosimple_q.store import task_execs
 from django_toosimple_q.testing import run_queued
+from django_toosimple_q.text import last_line
 from django_toosimple_q.worker import in_flight
+from django_toosimple_q.worker.execution.output import TAIL_LENGTH, Output
 from django_toosimple_q.worker.in_flight import InFlight
 from tests.acceptance.processes import ProcessTests
 from tests.app.tasks import count_up, count_up_async
@@ -119,7 +122,7 @@ class EndTests(TestCase):
         self.assertEqual(len(refused), 1)
 
 
-class RunningTests(TestCase):
+class RunningTestCase(TestCase):
     def setUp(self):
         isolate_registries(self)
         make_task("t", lambda n: None).queue_many([1, 2])
@@ -130,6 +133,8 @@ class RunningTests(TestCase):
         self.in_flight.ready.extend(self.rows)
         self.first, self.second, self.atomic = (self.in_flight.take() for _ in range(3))
 
+
+class RunningTests(RunningTestCase):
     def test_it_is_stored_at_most_once_a_second(self):
         self.first.progress(1, 9)
         self.second.progress(2, 9, "both")
@@ -186,6 +191,129 @@ class RunningTests(TestCase):
         self.assertEqual([progress_of(row.pk)[0] for row in (self.first, self.second)], [1, 2])
 
 
+class TailTests(RunningTestCase):
+    """The end of what a task prints gets into its row while it runs."""
+
+    def setUp(self):
+        super().setUp()
+        for row in self.rows:
+            row.output = Output()
+
+    def tail_of(self, row):
+        return reload(row.pk).output_tail
+
+    def store(self):
+        self.in_flight.progress_due = 0
+        self.in_flight.store_progress()
+
+    def test_it_is_stored_at_most_once_a_second_and_only_what_is_new(self):
+        self.first.output.write("stdout", "one\n")
+        with mock.patch.object(in_flight.time, "monotonic", return_value=100.0):
+            self.in_flight.store_progress()
+            self.first.output.write("stderr", "two\n")
+            with self.assertNumQueries(0):
+                self.in_flight.store_progress()
+        self.assertEqual((self.tail_of(self.first), self.tail_of(self.second)), ("one\n", None))
+
+        self.store()
+        self.assertEqual(self.tail_of(self.first), "one\ntwo\n")
+        with self.assertNumQueries(0):
+            self.store()
+
+    def test_the_row_keeps_no_more_than_the_end(self):
+        for number in range(3000):
+            self.first.output.write("stdout", f"line {number}\n")
+        self.second.output.write("stdout", "x" * 200_000 + "\x00\ud800")
+
+        self.store()
+
+        self.assertEqual(len(self.tail_of(self.first)), TAIL_LENGTH)
+        self.assertTrue(self.tail_of(self.first).endswith("line 2999\n"))
+        self.assertLess(len(self.tail_of(self.second)), TAIL_LENGTH + 20)
+        self.assertTrue(self.tail_of(self.second).endswith(r"x\x00\ud800"))
+        self.assertLessEqual(self.first.tail.size, 2 * TAIL_LENGTH)
+
+    def test_tasks_that_print_nothing_cost_no_statement_and_wait_for_no_lock(self):
+        self.in_flight.exchange = mock.MagicMock()
+
+        with self.assertNumQueries(0):
+            self.store()
+
+        self.in_flight.exchange.__enter__.assert_not_called()
+
+    def test_the_row_of_an_atomic_task_and_one_of_others_stay(self):
+        TaskExec.objects.filter(pk=self.first.pk).update(worker=self.me.worker_id + 1)
+        for row in (self.first, self.atomic):
+            row.output.write("stdout", "x")
+
+        self.store()
+
+        self.assertEqual((self.tail_of(self.first), self.tail_of(self.atomic)), (None, None))
+
+    def test_characters_that_the_database_does_not_have_are_escaped(self):
+        write, refused = store._write, []
+
+        def refuse_accents(rows, *rest):
+            if not all(row[-1].isascii() for row in rows):
+                refused.append(rows)
+                raise DataError(1366, "Incorrect string value")
+            return write(rows, *rest)
+
+        self.first.output.write("stdout", "é\nb")
+        with (
+            mock.patch.object(store, "_write", refuse_accents),
+            mock.patch.object(store, "queue_database") as database,
+        ):
+            database().is_data_error.side_effect = lambda error: isinstance(error, DataError)
+            self.store()
+
+        self.assertEqual((self.tail_of(self.first), len(refused)), ("\\xe9\nb", 1))
+
+    def test_what_is_printed_while_it_is_read_is_written_the_next_time(self):
+        output, write = self.first.output, store._write
+
+        def print_more(*args):
+            output.write("stdout", " more")
+            return write(*args)
+
+        output.write("stdout", "some")
+        with mock.patch.object(store, "_write", print_more):
+            self.store()
+        self.store()
+
+        self.assertEqual(self.tail_of(self.first), "some more")
+
+
+class TailOfTaskTests(TestCase):
+    def test_a_task_that_runs_has_it_and_one_that_has_ended_does_not(self):
+        isolate_registries(self)
+        seen = []
+
+        def work():
+            row = current_task()
+            seen.append((row, row.tail))
+            print("one")
+            print("two", file=sys.stderr)
+            seen.append((row, row.tail.text()))
+
+        row = make_task("t", work).queue()
+        run_queued()
+
+        (claimed, before), (_, after) = seen
+        self.assertEqual((before, after), (None, "one\ntwo\n"))
+        self.assertIsNone(claimed.tail)
+        self.assertEqual((reload(row).stdout, reload(row).output_tail), ("one\n", None))
+
+    def test_the_last_line_is_what_a_terminal_shows(self):
+        for text, line in (
+            ("", ""),
+            ("a\nb\n\n", "b"),
+            ("10 %\r 20 %\r", "20 %"),
+            ("x" * 500, "x" * 299 + "…"),
+        ):
+            self.assertEqual(last_line(text), line)
+
+
 class LiveTests(ProcessTests):
     """Real workers show it while the task runs."""
 
@@ -197,6 +325,7 @@ class LiveTests(ProcessTests):
                     row = task.queue(self.ledger)
 
                     wait_for(lambda row=row: progress_of(row) == (1, 3, "one"), timeout=60)
+                    wait_for(lambda row=row: reload(row).output_tail == "printed one\n", timeout=60)
                     self.assertEqual(reload(row).state, "PROCESSING")
                     with open(self.ledger, "a") as file:
                         file.write("go\n")

@@ -1,7 +1,8 @@
-/* Swaps the sections of the dashboard every three seconds while the page can be seen.
+/* Swaps the sections of a page every three seconds while it can be seen.
 
-   It fetches the page itself and takes over what has changed. Without it, or when it cannot reach
-   the server, the page stays as it was loaded. */
+   It fetches the page itself and takes over what has changed, until that is not marked any more as
+   one that goes on. Without it, or when it cannot reach the server, the page stays as it was
+   loaded. */
 (() => {
   "use strict";
   const SECONDS = 3;
@@ -23,9 +24,8 @@
     );
   };
 
-  const swap = (page) => {
-    const fresh = sections(page);
-    for (const [name, section] of sections(root)) {
+  const swap = (fresh) => {
+    for (const [name, section] of sections(document)) {
       const other = fresh.get(name);
       if (!other || isHeld(section) || section.isEqualNode(other)) continue;
       section.replaceWith(document.importNode(other, true));
@@ -42,8 +42,12 @@
       });
       // A login page, or one of a proxy, has no sections.
       if (!response.ok || response.redirected) throw new Error(String(response.status));
-      swap(new DOMParser().parseFromString(await response.text(), "text/html"));
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      const fresh = sections(page);
+      if (!fresh.size) throw new Error("no sections");
+      swap(fresh);
       root.classList.remove("tsq-stale");
+      if (!page.querySelector("[data-toosimpleq]")) return;
     } catch (error) {
       if (error.name === "AbortError") return;
       root.classList.add("tsq-stale");
@@ -62,7 +66,7 @@
     if (!document.hidden) refresh();
   });
   // A request that a button sends must not be overtaken by an older page.
-  root.addEventListener("submit", () => {
+  document.addEventListener("submit", () => {
     window.clearTimeout(timer);
     if (fetching) fetching.abort();
   });

@@ -69,6 +69,8 @@ def execute(
     outcome.started = started
     outcome.stdout = output.text("stdout")
     outcome.stderr = output.text("stderr")
+    if output.records is not None:
+        outcome.log_records = output.records.text()
     return outcome
 
 
@@ -77,7 +79,10 @@ def _capture(
 ) -> tuple[Outcome, Output]:
     """Run user code; return its outcome, and what it has printed."""
     with captured() as output:
+        claimed.output = output
         outcome = _run(task, claimed, slot, isolation)
+        # The outcome has all of it.
+        claimed.output = None
         if isolation.process.caches_close:
             close_caches()
     return outcome, output

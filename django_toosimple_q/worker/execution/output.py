@@ -11,20 +11,30 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TextIO
 
-from django_toosimple_q.text import BoundedText
+from django_toosimple_q.text import BoundedText, Tail
+
+# How much of what a task has printed last is shown while it runs, in characters.
+TAIL_LENGTH = 4000
 
 
 class Output:
-    """The text that one run wrote to stdout and stderr."""
+    """The text that one run wrote to stdout and stderr, and the end of both together."""
 
-    __slots__ = ("streams",)
+    __slots__ = ("records", "streams", "tail")
 
     def __init__(self) -> None:
         self.streams: dict[str, BoundedText] = {}
+        # Once it has written anything.
+        self.tail: Tail | None = None
+        # What it has logged, once that is anything: `LogRecords`.
+        self.records: Any = None
 
     def write(self, stream: str, text: str) -> int:
         if stream not in self.streams:
             self.streams[stream] = BoundedText()
+        if self.tail is None:
+            self.tail = Tail(TAIL_LENGTH)
+        self.tail.write(text)
         return self.streams[stream].write(text)
 
     def text(self, stream: str) -> str:
@@ -33,6 +43,11 @@ class Output:
 
 
 _current: ContextVar[Output | None] = ContextVar("toosimpleq_output", default=None)
+
+
+def current() -> Output | None:
+    """Return what is captured in this context, or None outside of a task."""
+    return _current.get()
 
 
 class Proxy(io.TextIOBase):
