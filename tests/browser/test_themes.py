@@ -22,6 +22,9 @@ from django_toosimple_q.models import TaskExec
 rows = content.fill()
 print(json.dumps({**rows, "sleeping": TaskExec.objects.filter(state="SLEEPING").latest("pk").pk}))
 """
+# Its own pages are wider than a phone.
+NOT_FOR_PHONES = ("grappelli",)
+OURS_BEYOND = f"() => ({BEYOND})().filter((one) => one.includes('tsq-'))"
 
 
 class ThemeTests(TestCase):
@@ -49,5 +52,5 @@ class ThemeTests(TestCase):
                         with self.subTest(theme, page=name, width=width):
                             self.assertEqual(visit.page.goto(place).status, 200)
                             visit.picture(f"{theme}-{name}-{width}")
-                            ours = f"() => ({BEYOND})().filter((one) => one.includes('tsq-'))"
-                            self.assertEqual(visit.page.evaluate(ours), [])
+                            if width == "wide" or theme not in NOT_FOR_PHONES:
+                                self.assertEqual(visit.page.evaluate(OURS_BEYOND), [])
