@@ -36,19 +36,22 @@ def users() -> None:
     )
 
 
-def fill() -> dict[str, int]:
-    """Fill every page, and return the ids of rows with pages of their own."""
+def fill(long: str = LONG) -> dict[str, int]:
+    """Fill every page, and return the ids of rows with pages of their own.
+
+    `long` is a name that has to be wrapped.
+    """
     users()
     now = timezone.now()
     alive = _worker("alpha", last_tick=now)
     _worker("beta", last_tick=now - timedelta(minutes=5), rescued=now - timedelta(minutes=1))
     QueueStatus.objects.create(name="payments", paused=now - timedelta(minutes=4))
-    rows = {"done": _done(alive), "failed": _failed(alive), "running": _running(alive)}
+    rows = {"done": _done(alive), "failed": _failed(alive, long[:100]), "running": _running(alive)}
     for number in range(4):
         pack.queue(number)
         restock.queue(number, due=now + timedelta(minutes=20 * number + 5))
     charge.queue(99)
-    TaskExec.objects.create(task_name=LONG, queue=LONG, kwargs={LONG: LONG})
+    TaskExec.objects.create(task_name=long, queue=long, kwargs={long: long})
     for hold in (True, False):
         _ended(import_products, States.INTERRUPTED, alive, 50, hold=hold, error="its worker died")
     schedule = ScheduleExec.objects.create(
@@ -110,7 +113,7 @@ def _done(worker: WorkerStatus) -> int:
     return row.pk
 
 
-def _failed(worker: WorkerStatus) -> int:
+def _failed(worker: WorkerStatus, error_type: str) -> int:
     values = {"error": TRACEBACK, "error_type": REFUSED, "error_message": "the card has expired"}
     for ago in (3, 8, 200, 900):
         _ended(charge, States.FAILED, worker, ago, **values)
@@ -119,7 +122,7 @@ def _failed(worker: WorkerStatus) -> int:
         charge, States.FAILED, worker, 11, **values, root_id=first.pk, attempt=2, stderr="no\n"
     )
     TaskExec.objects.filter(pk=first.pk).update(replaced_by=last.pk)
-    _ended(import_products, States.FAILED, worker, 30, **values | {"error_type": LONG[:100]})
+    _ended(import_products, States.FAILED, worker, 30, **values | {"error_type": error_type})
     _ended(pack, States.INVALID, worker, 40, error="the code does not define this task")
     return last.pk
 

@@ -108,10 +108,10 @@ class Visit:
         self.page.press("[name=password]", "Enter")
         self.page.wait_for_url(re.compile("/admin/$"))
 
-    def picture(self, name: str) -> None:
-        """Keep a picture of the whole page."""
+    def picture(self, name: str, *, whole: bool = True) -> None:
+        """Keep a picture of the whole page, or of what the window shows."""
         PICTURES.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+        self.page.screenshot(path=PICTURES / f"{name}.png", full_page=whole)
 
     def close(self) -> None:
         self.context.close()

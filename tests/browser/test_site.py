@@ -222,3 +222,21 @@ class LookingTests(BrowserTests):
                         scrolled = visit.page.evaluate("document.scrollingElement.scrollWidth")
                         self.assertLessEqual(scrolled, viewport["width"])
                         self.assert_quiet(visit)
+
+
+class PictureTests(BrowserTests):
+    def test_the_pictures_of_the_docs(self):
+        rows = content.fill(long="shop.mail")
+        places = pages({**rows, "sleeping": 0})
+        wide, phone = {"width": 1100, "height": 960}, {"width": 360, "height": 780}
+        for name, page, size, scheme in (
+            ("dashboard", "dashboard", wide, "light"),
+            ("dashboard-phone", "dashboard", phone, "dark"),
+            ("calls", "calls", wide, "light"),
+            ("schedule", "schedule", wide, "dark"),
+        ):
+            visit = self.visit(viewport=size, color_scheme=scheme)
+            # Without the admin's own list of models, for which there is no room.
+            visit.page.add_init_script("localStorage['django.admin.navSidebarIsOpen'] = 'false'")
+            visit.page.goto(places[page])
+            visit.picture(f"docs-{name}", whole=False)
