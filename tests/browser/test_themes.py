@@ -24,6 +24,12 @@ print(json.dumps({**rows, "sleeping": TaskExec.objects.filter(state="SLEEPING").
 """
 # Its own pages are wider than a phone.
 NOT_FOR_PHONES = ("grappelli",)
+HAVE_BUTTONS = ("schedule", "call-done")
+# Buttons that are narrower than what they say.
+CUT = """() =>
+    [...document.querySelectorAll(":is(.tsq-do, .tsq-row-action) button, button.tsq-press")]
+    .filter((one) => one.checkVisibility() && one.scrollWidth > one.clientWidth + 1)
+    .map((one) => one.textContent.trim())"""
 OURS_BEYOND = f"() => ({BEYOND})().filter((one) => one.includes('tsq-'))"
 
 
@@ -52,5 +58,9 @@ class ThemeTests(TestCase):
                         with self.subTest(theme, page=name, width=width):
                             self.assertEqual(visit.page.goto(place).status, 200)
                             visit.picture(f"{theme}-{name}-{width}")
+                            self.assertEqual(visit.page.evaluate(CUT), [])
+                            if width == "wide" and name in HAVE_BUTTONS:
+                                press = visit.page.locator(".tsq-row-action").first
+                                self.assertTrue(press.is_visible())
                             if width == "wide" or theme not in NOT_FOR_PHONES:
                                 self.assertEqual(visit.page.evaluate(OURS_BEYOND), [])
