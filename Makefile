@@ -14,7 +14,7 @@ BIN = $(VENV)/bin
 INSTALL = $(PYTHON) scripts/environment.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format messages bench chaos mutants wheel clean
+.PHONY: help demo test browser lint types format messages bench chaos mutants wheel clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ demo: ## start the demo shop with a worker on SQLite; Ctrl-C stops it
 
 test: ## run the tests on every database that answers (ARGS="-k cron -x")
 	@$(PYTHON) scripts/test.py $(ARGS)
+
+browser: ## visit the admin with Chromium, and keep pictures in .browser (ARGS="-k axe")
+	@$(PYTHON) scripts/browser.py $(ARGS)
 
 lint: ## check style, types (see types), migrations and translations
 	@$(INSTALL) dev
@@ -63,4 +66,4 @@ mutants: ## change the code in small ways and see whether a test notices (ARGS="
 	@$(PYTHON) scripts/mutants.py $(ARGS)
 
 clean: ## remove the environment and what tools left behind
-	rm -rf $(VENV) $(VENV).lock .venvs benchmarks/.venvs .mutants build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV).lock .venvs benchmarks/.venvs .browser .mutants build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -10,6 +10,7 @@ class Extent:
     tasks: how many ours drains in a round; slower queues drain fewer. queued: how many calls are
     queued one by one. head: how many tasks are measured in a table of each of `sizes`.
     snapshot_rows: enough rows to last while a transaction is open for `snapshot_seconds`.
+    openings: how often each page of the admin is opened.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Extent:
     memory_tasks: int
     idle_seconds: int
     sampled_tasks: int
+    openings: int
 
 
 FULL = Extent(
@@ -49,6 +51,7 @@ FULL = Extent(
     memory_tasks=20_000,
     idle_seconds=30,
     sampled_tasks=200_000,
+    openings=40,
 )
 QUICK = Extent(
     name="quick",
@@ -68,4 +71,5 @@ QUICK = Extent(
     memory_tasks=2_000,
     idle_seconds=12,
     sampled_tasks=20_000,
+    openings=3,
 )

@@ -137,6 +137,34 @@ def idle_share(parts: Parts) -> Verdict | None:
     return Verdict(f"{found['cpu_share']:.2%}", found["cpu_share"] < 0.005)
 
 
+def pages(kinds: tuple[str, ...], most: float) -> Any:
+    """Return a function that judges the slowest page of these kinds, by milliseconds."""
+
+    def read(parts: Parts) -> Verdict | None:
+        found = parts.get("admin")
+        if not found:
+            return None
+        late = {
+            name: percentile(one["ms"], 0.95)
+            for name, one in found["pages"].items()
+            if one["kind"] in kinds
+        }
+        slowest = max(late, key=lambda name: late[name])
+        of = "" if found["rows"] >= 1_000_000 else f" with {found['rows']:,} rows"
+        shown = f"{late[slowest]:.0f} ms: {slowest}{of}"
+        return Verdict(shown, late[slowest] < most and not of)
+
+    return read
+
+
+def page_queries(parts: Parts) -> Verdict | None:
+    found = parts.get("admin")
+    if not found:
+        return None
+    most = max(one["queries"] for one in found["pages"].values())
+    return Verdict(str(most), most <= 25)
+
+
 def goal_of_drain(part: str, ours: str, names: tuple[str, ...], least: float, what: str) -> Goal:
     return Goal(what, f"≥ {least:g}×", beside_best(part, ours, names, least))
 
@@ -203,4 +231,15 @@ GOALS = (
     Goal("peak memory of one worker over `manage.py shell -c pass`", "≤ +15 MB", memory),
     Goal("idle worker: queries for each tick", "≤ 1", idle_queries),
     Goal("idle worker: share of one core", "< 0.5 %", idle_share),
+    Goal(
+        "admin with 1,000,000 rows of 30 days, dashboard: p95 of the slowest",
+        "< 150 ms",
+        pages(("dashboard",), 150),
+    ),
+    Goal(
+        "admin with 1,000,000 rows of 30 days, lists, searches and pages: p95 of the slowest",
+        "< 300 ms",
+        pages(("list", "search", "page"), 300),
+    ),
+    Goal("admin: queries of a page", "≤ 25", page_queries),
 )

@@ -70,6 +70,13 @@ SECTIONS = (
         "Samples of the worker's main thread by processor time. The rest is waiting.",
         "",
     ),
+    (
+        "admin",
+        "The admin",
+        "From the request to the response, in one process, on PostgreSQL. Of the calls of 30 days, "
+        "2.5 % failed for good, 4 % were tried again, 2 % wait and 2 % are due later.",
+        "",
+    ),
 )
 SHORT = {
     "full": "",

@@ -175,3 +175,17 @@ def hotspots(parts: Parts) -> str:
         blocks.append(table([header, "share of the time"], places))
         blocks.append(table(["innermost Python function", "share"], functions))
     return "\n\n".join(blocks)
+
+
+def admin(parts: Parts) -> str:
+    rows = [
+        [
+            name,
+            *(f"{percentile(one['ms'], share):.0f}" for share in (0.5, 0.95)),
+            f"{percentile(one['sql_ms'], 0.5):.0f}",
+            str(one["queries"]),
+        ]
+        for name, one in parts["admin"]["pages"].items()
+    ]
+    header = ["page", "p50 ms", "p95 ms", "of which queries, p50 ms", "queries"]
+    return table(header, rows)

@@ -5,6 +5,7 @@ from typing import Any
 
 from harness.bench import Bench
 from parts import (
+    admin,
     cron,
     drain,
     enqueue,
@@ -30,4 +31,5 @@ PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "memory": memory.measure,
     "idle": idle.measure,
     "hotspots": hotspots.measure,
+    "admin": admin.measure,
 }

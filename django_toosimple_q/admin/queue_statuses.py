@@ -25,6 +25,8 @@ from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store import queues as store
 
 States = TaskExec.States
+# The attribute of a request that has what it has read.
+READ = "toosimpleq_health"
 
 
 @admin.register(QueueStatus)
@@ -86,6 +88,7 @@ class QueueStatusAdmin(ReadOnlyAdmin):
             found = health.read()
             # Workers make these rows too. A queue needs one to be seen and paused.
             store.ensure({queue.name for queue in found.queues})
+            setattr(request, READ, found)
             for queue in found.queues:
                 if queue.unattended:
                     text = " ".join(findings.unattended([queue], found.now))
@@ -143,12 +146,13 @@ class QueuesChangeList(ColumnsChangeList):
         super().get_results(request)
         rows: Any = list(self.result_list)
         self.result_list = rows
-        figures = all_figures()
+        figures = all_figures(getattr(request, READ, None))
         for row in rows:
-            row.figures = figures[row.name]
+            if row.name in figures:  # not one that a worker has added meanwhile
+                row.figures = figures[row.name]
 
 
-def all_figures() -> dict[str, tuple[Health, QueueFigures]]:
-    """Return how each queue stands, by its name."""
-    found = health.read()
+def all_figures(found: Health | None = None) -> dict[str, tuple[Health, QueueFigures]]:
+    """Return how each queue stands, by its name; `found` is what was read already."""
+    found = found or health.read()
     return {queue.name: (found, queue) for queue in found.queues}

@@ -5,14 +5,18 @@ No statement reads more rows than its bound, however many there are.
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 from django.db.models import Q
+from django.db.models.expressions import RawSQL
 
 from django_toosimple_q.databases import database_of
 from django_toosimple_q.databases.base import ENDED, TABLE
 from django_toosimple_q.models import TaskExec, WorkerStatus
-from django_toosimple_q.store.transaction import in_autocommit
+from django_toosimple_q.moments import project_datetime
+from django_toosimple_q.store.transaction import adapt, in_autocommit
 
 States = TaskExec.States
 
@@ -21,6 +25,8 @@ COUNTED = 1_000
 COUNTED_AMONG = 20_000
 # A filter or a search looks through so many rows.
 SEARCHED = 50_000
+# Those that ended badly lie far apart, so each of them is a page to read.
+BAD_SEARCHED = 20_000
 # What waits is in the order of its claim, which has no single column to stop at.
 WAITING_LISTED = 10_000
 ERRORS_READ = 1_000
@@ -45,10 +51,15 @@ PARTS: Mapping[str, tuple[Sequence[str], str, str]] = {
 
 
 class Window(NamedTuple):
-    """The rows that a list looks through, and the moment or id where it stopped if it did."""
+    """The rows that a list looks through.
+
+    stopped_at: the moment or id where it stopped, None if it reached the last row. bound: how many
+    rows it looks through then.
+    """
 
     condition: Q
-    stopped_at: Any
+    stopped_at: Any = None
+    bound: int = 0
 
 
 @in_autocommit
@@ -87,37 +98,68 @@ def _count(connection: Any, state: str, order: str, condition: str) -> tuple[str
 
 def newest() -> Window:
     """Return the newest rows of all states."""
-    last = _last(TaskExec.objects.order_by("-pk"), "pk")
-    return Window(Q() if last is None else Q(pk__gt=last), last)
+    rows = TaskExec.objects.order_by("-pk").values_list("pk", flat=True)
+    last = _after(rows, SEARCHED)
+    return Window(Q() if last is None else Q(pk__gt=last), last, SEARCHED)
 
 
-def ended(states: Sequence[str], since: datetime | None, until: datetime | None) -> Window:
+@in_autocommit
+def ended(
+    connection: Any, states: Sequence[str], since: datetime | None, until: datetime | None
+) -> Window:
     """Return the rows of these states that ended last, within a time if one is given."""
-    condition, stopped = Q(pk__in=[]), []
-    within = _within("finished", since, until)
-    for state in states:
-        # Spelled as in the index of ended rows, or SQLite does not use that index.
-        one = Q(state__in=ENDED_STATES, state=state) & within
-        rows = TaskExec.objects.filter(one, finished__isnull=False).order_by("-finished")
-        last = _last(rows, "finished")
-        if last is not None:
-            one &= Q(finished__gte=last)
-            stopped.append(last)
-        condition |= one
-    return Window(condition, max(stopped, default=None))
+    bound = SEARCHED if States.SUCCEEDED in states else BAD_SEARCHED
+    last = _last_ended(connection, states, since, until, bound)
+    within = _within("finished", since if last is None else last, until)
+    # One by one, or PostgreSQL reads the whole table. And spelled as in the index of ended rows, or
+    # SQLite does not use it.
+    parts = [Q(state__in=ENDED_STATES, state=state) & within for state in states]
+    return Window(reduce(or_, parts), last, bound)
+
+
+def _last_ended(
+    connection: Any,
+    states: Sequence[str],
+    since: datetime | None,
+    until: datetime | None,
+    bound: int,
+) -> datetime | None:
+    """Return when the last row ended that is looked through, or None if there are fewer."""
+    database = database_of(connection)
+    limits = [(">=", since), ("<", until)]
+    within = "".join(f" AND finished {sign} %s" for sign, moment in limits if moment is not None)
+    moments = [adapt(connection, moment) for _sign, moment in limits if moment is not None]
+    # From the index alone, which has the rows of each state in this order.
+    newest_of = [
+        f"SELECT finished FROM (SELECT finished FROM {TABLE} WHERE {ENDED}"
+        f" AND state = '{States(state).value}' AND finished IS NOT NULL{within}"
+        f" ORDER BY finished DESC LIMIT %s) AS of_{number}"
+        for number, state in enumerate(states)
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {database.readable_moment('finished')} FROM"
+            f" ({' UNION ALL '.join(newest_of)}) AS newest"
+            " ORDER BY finished DESC LIMIT 1 OFFSET %s",
+            [*[*moments, bound + 1] * len(states), bound],
+        )
+        row = cursor.fetchone()
+    return None if row is None else project_datetime(database.moment(row[0]))
 
 
 def sleeping(since: datetime | None, until: datetime | None) -> Window:
     """Return the rows that are due next."""
     condition = Q(state=States.SLEEPING) & _within("due", since, until)
-    rows = TaskExec.objects.filter(condition).order_by("due")
-    last = _last(rows, "due")
-    return Window(condition if last is None else condition & Q(due__lte=last), last)
+    # By its id: values are selected by an expression, by which Django would order then, and no
+    # index has that.
+    rows = TaskExec.objects.filter(condition).order_by("due").values_list("pk", flat=True)
+    last = TaskExec.objects.filter(pk=_after(rows, SEARCHED)).values_list("due", flat=True).first()
+    return Window(condition if last is None else condition & Q(due__lte=last), last, SEARCHED)
 
 
 def processing(since: datetime | None, until: datetime | None) -> Window:
     """Return the rows that are claimed or run: no more than the workers have places for."""
-    return Window(Q(state=States.PROCESSING) & _within("started", since, until), None)
+    return Window(Q(state=States.PROCESSING) & _within("started", since, until))
 
 
 @in_autocommit
@@ -129,28 +171,21 @@ def waiting(
     hint = database_of(connection).claim_hint
     of_queue, params = ("", []) if queue is None else (" AND queue = %s", [queue])
     order = WAITING_ORDER if queue is None else WAITING_ORDER.removeprefix("queue, ")
+    first = f"SELECT id FROM {TABLE}{hint} WHERE state = 'QUEUED'{of_queue} ORDER BY {order}"
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT id FROM {TABLE}{hint} WHERE state = 'QUEUED'{of_queue}"
-            f" ORDER BY {order} LIMIT %s",
-            [*params, WAITING_LISTED + 1],
-        )
-        ids = [pk for (pk,) in cursor.fetchall()]
-    if len(ids) <= WAITING_LISTED:
-        return Window(Q(state=States.QUEUED) & within, None)
-    # Not by their state as well, by which MariaDB would look through all that waits.
-    return Window(Q(pk__in=ids[:WAITING_LISTED]) & within, ids[WAITING_LISTED])
+        cursor.execute(f"{first} LIMIT 1 OFFSET %s", [*params, WAITING_LISTED])
+        row = cursor.fetchone()
+    if row is None:
+        return Window(Q(state=States.QUEUED) & within)
+    # MariaDB takes a limit in a subquery only two levels down. Not by their state as well, by which
+    # it would look through all that waits.
+    ids = RawSQL(f"SELECT id FROM ({first} LIMIT %s) AS first", [*params, WAITING_LISTED])
+    return Window(Q(pk__in=ids) & within, row[0], WAITING_LISTED)
 
 
-def _last(rows: Any, column: str) -> Any:
-    """Return a value of the last row that is looked through, or None if there are fewer."""
-    # By its id: values are selected by an expression, by which Django would order then, and no
-    # index has that.
-    ids = rows.values_list("pk", flat=True)
-    pk = next(iter(ids[SEARCHED : SEARCHED + 1]), None)
-    if pk is None or column == "pk":
-        return pk
-    return TaskExec.objects.filter(pk=pk).values_list(column, flat=True).first()
+def _after(ids: Any, bound: int) -> Any:
+    """Return the first id that is not looked through, or None if there is none."""
+    return next(iter(ids[bound : bound + 1]), None)
 
 
 def _within(column: str, since: datetime | None, until: datetime | None) -> Q:

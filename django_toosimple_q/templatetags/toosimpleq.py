@@ -127,9 +127,9 @@ def state(row: Any) -> str:
 
 
 @register.inclusion_tag("admin/toosimpleq/spark.html")
-def toosimpleq_spark(bars: Any, label: str) -> dict[str, Any]:
+def toosimpleq_spark(outlines: Any, label: str) -> dict[str, Any]:
     """Draw a few numbers over time."""
-    return {"bars": bars, "label": label}
+    return {"outlines": outlines, "label": label}
 
 
 @register.filter

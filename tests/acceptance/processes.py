@@ -25,7 +25,6 @@ def environment() -> dict[str, str]:
     """Return the environment in which a process finds the database of this run."""
     return {
         **os.environ,
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
         "TOOSIMPLEQ_TEST_DATABASE_NAME": str(connection.settings_dict["NAME"]),
         "PYTHONPATH": str(ROOT),
     }

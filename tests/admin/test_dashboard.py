@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client, override_settings
+from django.test import Client, SimpleTestCase, override_settings
 from django.urls import reverse
 from django.utils import timezone
 
@@ -200,6 +200,25 @@ class ShownTests(DashboardTestCase):
             self.client.get(PAGE)
             with self.assertNumQueries(24):
                 self.client.get(PAGE)
+
+
+class DrawingTests(SimpleTestCase):
+    def test_columns_stand_on_the_ground_and_their_parts_on_each_other(self):
+        found = charts.outlines([[("done", 3), ("failures", 1)], [("done", 2)]], 0.5)
+
+        self.assertEqual(
+            found,
+            [
+                ("done", "M0.00 100.00v-75.00h25.00v75.00zM50.00 100.00v-50.00h25.00v50.00z"),
+                ("failures", "M0.00 25.00v-25.00h25.00v25.00z"),
+            ],
+        )
+
+    def test_nothing_is_drawn_of_nothing_and_of_numbers_that_nobody_counted(self):
+        for columns in ([], [[]], [[("done", 0)]], [[("done", -2), ("failures", -3)]]):
+            self.assertEqual(charts.outlines(columns, 0.8), [])
+        [one] = charts.outlines([[("done", 2), ("failures", -2)]], 1)
+        self.assertEqual(one, ("done", "M0.00 100.00v-100.00h100.00v100.00z"))
 
 
 class HostileTests(DashboardTestCase):

@@ -281,6 +281,7 @@ class BoundTests(ListTestCase):
         super().setUp()
         self.addCleanup(mock.patch.stopall)
         mock.patch.object(store, "SEARCHED", 4).start()
+        mock.patch.object(store, "BAD_SEARCHED", 4).start()
         mock.patch.object(store, "WAITING_LISTED", 4).start()
 
     def test_a_filter_looks_through_the_newest_and_leads_to_older_ones(self):
@@ -304,6 +305,26 @@ class BoundTests(ListTestCase):
                 # And one more that ended at the very same moment.
                 self.assertIn(len(self.found(group=group)), (4, 5))
                 self.assertContains(self.list_page(TaskExec, group=group), "looks through 4")
+
+    def test_all_states_of_a_list_stop_at_one_moment(self):
+        for number in range(9):
+            self.call("SUCCEEDED", "often", ago=number)
+        self.call("FAILED", "newer", ago=2)
+        self.call("FAILED", "older", ago=20)
+
+        # The four that ended last, and one that ended when the list stopped.
+        response = self.list_page(TaskExec, within="24h")
+        names = [row.task_name for row in response.context["cl"].result_list]
+        self.assertEqual(sorted(names), ["newer", *["often"] * 4])
+
+    def test_calls_that_ended_badly_have_a_bound_of_their_own(self):
+        with mock.patch.object(store, "BAD_SEARCHED", 2):
+            for state in ("SUCCEEDED", "FAILED"):
+                for number in range(9):
+                    self.call(state, ago=number)
+
+            self.assertContains(self.list_page(TaskExec, group="failed"), "looks through 2")
+            self.assertContains(self.list_page(TaskExec, group="done"), "looks through 4")
 
     def test_of_what_waits_a_queue_has_a_bound_of_its_own(self):
         for _ in range(9):
@@ -393,6 +414,15 @@ class HostileListTests(ListTestCase):
 
 
 class QueryTests(ListTestCase):
+    def test_what_is_nowhere_is_looked_for_once(self):
+        self.call()
+
+        with CaptureQueriesContext(connection) as queries:
+            self.list_page(TaskExec, q="no such text")
+
+        searches = [one for one in queries.captured_queries if "such" in one["sql"].lower()]
+        self.assertEqual(len(searches), 1, searches)
+
     def test_every_page_takes_fewer_than_25_queries_however_many_rows(self):
         for count in (2, 30):
             for number in range(count):

@@ -195,6 +195,7 @@ class PlanTests(TestCase):
             queues.running("default")
 
     @mock.patch.object(lists, "SEARCHED", 400)
+    @mock.patch.object(lists, "BAD_SEARCHED", 400)
     @mock.patch.object(lists, "WAITING_LISTED", 400)
     def test_the_admin_s_list(self):
         self.client.force_login(User.objects.create_superuser("admin"))

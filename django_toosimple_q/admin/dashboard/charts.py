@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import log10
-from typing import Any
+from typing import Any, NamedTuple
 
 from django_toosimple_q.overview import Interval, TaskFigures, Upcoming
 
 # Durations are drawn on a logarithmic scale between these, in seconds.
 SHORTEST, LONGEST = 0.001, 10_000.0
-HEIGHT = 100.0
+SIZE = 100.0
 
 
 def percent(value: float) -> str:
@@ -22,39 +22,55 @@ def percent(value: float) -> str:
     return f"{100 * min(max(value, 0.0), 1.0):.2f}%"
 
 
-@dataclass(frozen=True)
-class Part:
-    """One colour of a bar: its kind, top and height."""
+class Outline(NamedTuple):
+    """One colour of a drawing: its kind, and the path around its bars in a view of 100 by 100."""
 
     kind: str
-    y: str
-    height: str
+    path: str
 
 
-@dataclass(frozen=True)
-class Bar:
-    """A bar of the throughput: its place, its parts from the bottom up, and what it stands for."""
+class Bar(NamedTuple):
+    """A place of the throughput, and what is drawn there."""
 
     x: str
     width: str
-    parts: Sequence[Part]
     interval: Interval
 
 
 def bars(intervals: Sequence[Interval]) -> list[Bar]:
-    """Return a stacked bar for each interval; the highest one fills the height."""
-    most = max((one.ends.total for one in intervals), default=0)
+    """Return where each interval is drawn."""
     width = 1 / max(len(intervals), 1)
-    found = []
-    for number, one in enumerate(intervals):
-        parts, y = [], 1.0
-        for kind in ("done", "retried", "interrupted", "failures"):
-            height = getattr(one.ends, kind) / most if most else 0
-            if height > 0:
-                y -= height
-                parts.append(Part(kind, percent(y), percent(height)))
-        found.append(Bar(percent(number * width), percent(width * 0.8), parts, one))
-    return found
+    return [
+        Bar(percent(number * width), percent(width * 0.8), one)
+        for number, one in enumerate(intervals)
+    ]
+
+
+def throughput(intervals: Sequence[Interval]) -> list[Outline]:
+    """Return the drawing of what ended in each interval."""
+    kinds = ("done", "retried", "interrupted", "failures")
+    return outlines([[(kind, getattr(one.ends, kind)) for kind in kinds] for one in intervals], 0.8)
+
+
+def outlines(columns: Sequence[Sequence[tuple[str, int]]], filled: float) -> list[Outline]:
+    """Return the drawing of columns, each a stack of numbers by kind from the bottom up.
+
+    The highest one fills the height, and each fills this share of its width. There is one outline
+    for each kind and not for each number, of which a page has thousands.
+    """
+    most = max((sum(max(number, 0) for _kind, number in one) for one in columns), default=0)
+    width = SIZE / max(len(columns), 1)
+    found: dict[str, list[str]] = {}
+    for number, column in enumerate(columns):
+        bottom = SIZE
+        for kind, amount in column:
+            if amount > 0:
+                high = SIZE * amount / most
+                corner = f"M{number * width:.2f} {bottom:.2f}"
+                shape = f"{corner}v-{high:.2f}h{width * filled:.2f}v{high:.2f}z"
+                found.setdefault(kind, []).append(shape)
+                bottom -= high
+    return [Outline(kind, "".join(shapes)) for kind, shapes in found.items()]
 
 
 def line(intervals: Sequence[Interval], kind: str) -> list[str]:
@@ -69,7 +85,7 @@ def line(intervals: Sequence[Interval], kind: str) -> list[str]:
         if seconds is None:
             lines.append([])
             continue
-        y = f"{HEIGHT * (1 - height(seconds)):.1f}"
+        y = f"{SIZE * (1 - height(seconds)):.1f}"
         # From edge to edge: an interval between two gaps is a stroke and no point.
         lines[-1] += [f"{number * width:.2f},{y}", f"{(number + 1) * width:.2f},{y}"]
     return [" ".join(points) for points in lines if points]
@@ -81,24 +97,14 @@ def height(seconds: float) -> float:
     return log10(bounded / SHORTEST) / log10(LONGEST / SHORTEST)
 
 
-def spark(numbers: Sequence[int]) -> list[Any]:
-    """Return the bars of a small drawing of numbers: a place and a part each."""
+def spark(numbers: Sequence[int]) -> list[Outline]:
+    """Return a small drawing of failures."""
     return spark_of([(0, number) for number in numbers])
 
 
-def spark_of(parts: Sequence[tuple[int, int]]) -> list[tuple[str, str, list[Part]]]:
-    """Return the bars of a small drawing of what was done, and what was not."""
-    most = max((sum(one) for one in parts), default=0)
-    width = 1 / max(len(parts), 1)
-    found = []
-    for number, (done, rest) in enumerate(parts):
-        if most <= 0 or done + rest <= 0:
-            continue
-        good, bad = done / most, rest / most
-        drawn = [Part("done", percent(1 - good), percent(good))] if good > 0 else []
-        drawn += [Part("failures", percent(1 - good - bad), percent(bad))] if bad > 0 else []
-        found.append((percent(number * width), percent(width * 0.75), drawn))
-    return found
+def spark_of(parts: Sequence[tuple[int, int]]) -> list[Outline]:
+    """Return a small drawing of what was done, and above it of what was not."""
+    return outlines([[("done", done), ("failures", rest)] for done, rest in parts], 0.75)
 
 
 @dataclass(frozen=True)

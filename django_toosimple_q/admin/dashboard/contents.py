@@ -214,8 +214,12 @@ class Contents:
 
     @cached_property
     def bars(self) -> list[tuple[charts.Bar, str]]:
-        """Return the bars of the throughput, each with the address of its calls."""
+        """Return the places of the throughput, each with the address of its calls."""
         return [(bar, self._ended_between(bar.interval)) for bar in charts.bars(self.intervals)]
+
+    @property
+    def outlines(self) -> list[charts.Outline]:
+        return charts.throughput(self.intervals)
 
     def _ended_between(self, interval: Interval) -> str:
         return self.list_url(

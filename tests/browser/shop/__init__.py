@@ -1,0 +1,1 @@
+"""An app with tasks that take a while, report progress, or fail."""
