@@ -48,6 +48,9 @@ class Claimed:
     code_version: str = ""
     refused_by: str = ""
     arguments_preview: str = ""
+    # Of the code that queued it, if calls are traced; and the span of this attempt.
+    trace_context: str | None = None
+    span: Any = field(default=None, repr=False, compare=False)
     # Set from outside while it runs: the worker is to stop, or the call was cancelled.
     interrupted: bool = False
     cancelled: bool = False
