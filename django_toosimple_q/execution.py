@@ -155,10 +155,6 @@ def current_task() -> Claimed | None:
     return running.get()
 
 
-# The name that it had first.
-current_task_exec = current_task
-
-
 @overload
 def track(iterable: Iterable[T], total: float | None = None, message: str = "") -> Iterator[T]: ...
 @overload
