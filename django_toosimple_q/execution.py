@@ -49,6 +49,9 @@ class Claimed:
     code_version: str = ""
     refused_by: str = ""
     arguments_preview: str = ""
+    # Of the code that queued it, if calls are traced; and the span of this attempt.
+    trace_context: str | None = None
+    span: Any = field(default=None, repr=False, compare=False)
     # Set from outside while it runs: the worker is to stop, or the call was cancelled.
     interrupted: bool = False
     cancelled: bool = False
@@ -161,10 +164,6 @@ def current_task() -> Claimed | None:
             raise Retry("the worker stops", delay=0, count=False)
     """
     return running.get()
-
-
-# The name that it had first.
-current_task_exec = current_task
 
 
 @overload

@@ -43,6 +43,8 @@ __all__ = [
 
 PREVIEW_LENGTH = 255
 CODE_VERSION_LENGTH = code_version.LENGTH
+# A traceparent (55), a space and the 512 characters of a tracestate that everyone has to pass on.
+TRACE_CONTEXT_LENGTH = 568
 
 if not apps.is_installed("django_toosimple_q"):
     raise ImproperlyConfigured(
@@ -134,6 +136,9 @@ class TaskExec(models.Model):
         editable=False,
         help_text=_("The beginning of its arguments."),
     )
+
+    # The W3C trace context of the code that queued it, if calls are traced.
+    trace_context = models.CharField(max_length=TRACE_CONTEXT_LENGTH, null=True, editable=False)
 
     due = MomentField(default=timezone.now)
     created = MomentField(default=timezone.now)

@@ -14,7 +14,7 @@ from django.db import DatabaseError, connections
 
 from django_toosimple_q import signals, wakeups
 from django_toosimple_q.exceptions import ResultGone
-from django_toosimple_q.execution import current_task_exec
+from django_toosimple_q.execution import current_task
 from django_toosimple_q.models import TaskExec
 from django_toosimple_q.store import lookup
 from django_toosimple_q.store.transaction import (
@@ -69,7 +69,7 @@ def warn_if_hidden() -> None:
             RuntimeWarning,
             stacklevel=4,
         )
-    elif current_task_exec() is not None:
+    elif current_task() is not None:
         warnings.warn(
             "waiting for a task inside a task: it occupies the worker that the other task may "
             "need. Queue what comes next from the other task, or use a queue with its own workers.",

@@ -3,7 +3,7 @@
 path("metrics", metrics_view)
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any
@@ -32,8 +32,10 @@ CALL = ["task", "queue"]
 # As the columns of `Minute.ENDS`.
 OUTCOMES = ("done", "failed", "retried", "interrupted")
 RUN_SUM, WAIT_SUM = range(len(Minute.ENDS), len(Minute.ENDS) + len(Minute.SUMS))
-# The upper ends of the bins as Prometheus writes them.
-BUCKETS = [*map(str, BOUNDS), "+Inf"]
+# A series each for every task: so fewer than the bins that the table has. In seconds.
+BUCKET_ENDS = (0.01, 0.05, 0.2, 1.0, 5.0, 20.0, 100.0, 500.0, 2000.0, 10_000.0)
+# The upper ends as Prometheus writes them, with the number of the bin that each ends with.
+BUCKETS = [*((str(end), BOUNDS.index(end)) for end in BUCKET_ENDS), ("+Inf", BINS - 1)]
 
 
 class QueueCollector(Collector):
@@ -102,25 +104,27 @@ def _ends(now: datetime) -> Iterator[Metric]:
     finished = CounterMetricFamily(
         PREFIX + "finished", "Calls that ended, by outcome.", None, [*CALL, "outcome"]
     )
-    runs, waits = (
-        HistogramMetricFamily(PREFIX + name, text, None, labels=CALL)
-        for name, text in (
-            ("run_seconds", "How long calls ran."),
-            ("wait_seconds", "How long calls waited from their due date to their start."),
-        )
+    runs = HistogramMetricFamily(PREFIX + "run_seconds", "How long calls ran.", labels=CALL)
+    # A queue waits, whatever the task.
+    waits = HistogramMetricFamily(
+        PREFIX + "wait_seconds",
+        "How long calls waited from their due date to their start.",
+        labels=["queue"],
     )
-    counts = minutes.by_task_and_queue(minutes.minute_of(today), minutes.minute_of(now) + 2)
-    for call, values in counts.items():
-        for outcome, value in zip(OUTCOMES, values, strict=False):
-            finished.add_metric([*call, outcome], value)
-        for family, first, total in (
-            (runs, minutes.FIRST_RUN_BIN, RUN_SUM),
-            (waits, minutes.FIRST_WAIT_BIN, WAIT_SUM),
-        ):
-            upto = accumulate(values[first : first + BINS])
-            buckets = [(end, float(count)) for end, count in zip(BUCKETS, upto, strict=True)]
-            family.add_metric(list(call), buckets, values[total])
+    span = (minutes.minute_of(today), minutes.minute_of(now) + 2)
+    for call, counts in minutes.by_task_and_queue(*span).items():
+        for outcome, count in zip(OUTCOMES, counts, strict=False):
+            finished.add_metric([*call, outcome], count)
+        runs.add_metric(list(call), _buckets(counts, minutes.FIRST_RUN_BIN), counts[RUN_SUM])
+    for queue, counts in minutes.by_queue(*span).items():
+        waits.add_metric([queue], _buckets(counts, minutes.FIRST_WAIT_BIN), counts[WAIT_SUM])
     yield from (finished, runs, waits)
+
+
+def _buckets(counts: Sequence[float], first: int) -> list[tuple[str, float]]:
+    """Return a histogram as Prometheus reads it: each bucket holds all that lie below its end."""
+    upto = list(accumulate(counts[first : first + BINS]))
+    return [(end, float(upto[number])) for end, number in BUCKETS]
 
 
 def _lateness(now: datetime) -> Metric:

@@ -5,7 +5,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("toosimpleq", "0015_task_page"),
+        ("toosimpleq", "0016_trace_context"),
     ]
 
     operations = [

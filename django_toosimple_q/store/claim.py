@@ -5,6 +5,7 @@ from collections.abc import Sequence, Set
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django_toosimple_q import traces
 from django_toosimple_q.databases import Pick, database_of
 from django_toosimple_q.databases.base import TABLE, Bucket, marks
 from django_toosimple_q.exceptions import UnreadableRow
@@ -44,6 +45,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "arguments_preview": (str,),
 }
 COLUMNS = tuple(KINDS)
+KINDS[traces.COLUMN] = (str, *OPTIONAL)
 WAKE_BATCH = 1000
 
 # The types of rows that were found in order: one look-up for each further row.
@@ -115,6 +117,11 @@ def wake(connection: Any, now: datetime) -> int:
         return int(cursor.rowcount)
 
 
+def columns() -> tuple[str, ...]:
+    """Return the columns of a `Claimed`, in its order."""
+    return COLUMNS + traces.columns()
+
+
 def claim(
     connection: Any,
     claimant: Claimant,
@@ -134,7 +141,7 @@ def claim(
     if not shares:
         return []
     pick = Pick(shares, limit, skipped_names, *claimant)
-    rows = database_of(connection).claim(connection, COLUMNS, pick, adapt(connection, now))
+    rows = database_of(connection).claim(connection, columns(), pick, adapt(connection, now))
     claimed = claimed_rows(connection, rows)
     if keys:
         counts = Counter(row.concurrency_key for row in claimed if row.concurrency_key)
@@ -154,7 +161,7 @@ def owned(connection: Any, worker_id: int) -> list[int]:
 
 
 def claimed_rows(connection: Any, rows: Sequence[Sequence[Any]]) -> list[Claimed]:
-    """Return rows of `COLUMNS` as values. Raises `UnreadableRow` for what no column may hold."""
+    """Return rows of `columns()` as values. Raises `UnreadableRow` for what no column may hold."""
     database = database_of(connection)
     moment = database.moment
     for row in rows if database.loosely_typed else ():
@@ -171,8 +178,8 @@ def claimed_rows(connection: Any, rows: Sequence[Sequence[Any]]) -> list[Claimed
 
 
 def check_kinds(row: Sequence[Any]) -> None:
-    """Raise `UnreadableRow` unless each of `COLUMNS` holds what it may."""
-    for (column, kinds), value in zip(KINDS.items(), row, strict=True):
-        if not isinstance(value, kinds):
+    """Raise `UnreadableRow` unless each of `columns()` holds what it may."""
+    for column, value in zip(columns(), row, strict=True):
+        if not isinstance(value, KINDS[column]):
             raise UnreadableRow(f"its {column} cannot be {value!r:.100}")
     shapes.add(tuple(map(type, row)))

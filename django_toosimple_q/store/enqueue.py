@@ -221,6 +221,7 @@ def replacement_of(
         code_version=claimed.code_version,
         refused_by=claimed.refused_by,
         arguments_preview=claimed.arguments_preview,
+        trace_context=claimed.trace_context,
     )
 
 

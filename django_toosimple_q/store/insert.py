@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django_toosimple_q import wakeups
+from django_toosimple_q import traces, wakeups
 from django_toosimple_q.databases import database_of
 from django_toosimple_q.databases.base import TABLE, marks
 from django_toosimple_q.models import PREVIEW_LENGTH, TaskExec
@@ -23,22 +23,29 @@ ROWS_PER_STATEMENT = 250
 @in_autocommit
 def add_one(connection: Any, row: TaskExec) -> TaskExec:
     """Insert a row by one statement and wake the workers; see `add`."""
-    [added] = _insert(connection, [row], merge=row.unique_key is not None)
+    with traces.enqueuing([row]):
+        [added] = _insert(connection, [row], merge=row.unique_key is not None)
     announce_work(connection)
     return added
 
 
 @in_transaction
 def add_many(connection: Any, rows: Sequence[TaskExec]) -> list[TaskExec]:
-    """Insert rows in one transaction and wake the workers; see `add`."""
+    """Insert the rows of new calls in one transaction and wake the workers; see `add`."""
     return add(connection, rows)
 
 
 def add(connection: Any, rows: Sequence[TaskExec]) -> list[TaskExec]:
-    """Insert rows inside the caller's transaction; the workers are woken once it commits.
+    """Insert the rows of new calls inside the caller's transaction.
 
-    Return, in order, each row or the waiting row that it was merged into.
+    The workers are woken once it commits. Return, in order, each row or the waiting row that it was
+    merged into.
     """
+    with traces.enqueuing(rows):
+        return _add(connection, rows)
+
+
+def _add(connection: Any, rows: Sequence[TaskExec]) -> list[TaskExec]:
     if not rows:
         return []
     plain = [row for row in rows if row.unique_key is None]
@@ -56,7 +63,7 @@ def add_replacements(connection: Any, replaced: Sequence[tuple[int, TaskExec]]) 
     """
     if not replaced:
         return {}
-    rows = add(connection, [row for _, row in replaced])
+    rows = _add(connection, [row for _, row in replaced])
     ids = {old: row.pk for (old, _), row in zip(replaced, rows, strict=True)}
     pairs = sorted(ids.items())
     cases = " ".join(["WHEN %s THEN %s"] * len(pairs))
@@ -100,7 +107,12 @@ def _merge(connection: Any, rows: Sequence[TaskExec]) -> list[TaskExec]:
 
 def _insert(connection: Any, rows: Sequence[TaskExec], *, merge: bool) -> list[TaskExec]:
     values = [_values(connection, row) for row in rows]
-    inserted = database_of(connection).insert(connection, COLUMNS, values, merge=merge)
+    traced = traces.columns()
+    if traced:
+        for row, value in zip(rows, values, strict=True):
+            value.append(row.trace_context)
+    columns = COLUMNS + traced
+    inserted = database_of(connection).insert(connection, columns, values, merge=merge)
     stored = []
     for row, (pk, is_new) in zip(rows, inserted, strict=True):
         row.pk = pk

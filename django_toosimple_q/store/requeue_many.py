@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django_toosimple_q import traces
 from django_toosimple_q.databases import database_of
 from django_toosimple_q.databases.base import ENDED, marks
 from django_toosimple_q.exceptions import InvalidArguments
@@ -52,4 +53,6 @@ def requeue_ended(connection: Any, ids: Sequence[int], now: datetime) -> Requeue
         else:
             others.append(row)
     added = add(connection, others)
-    return Requeued(len(add_replacements(connection, replaced)) + len(added), error)
+    with traces.enqueuing([row for _, row in replaced]):
+        replacements = add_replacements(connection, replaced)
+    return Requeued(len(replacements) + len(added), error)

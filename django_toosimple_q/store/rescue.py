@@ -16,7 +16,7 @@ from django_toosimple_q.failure import NOT_BEGUN, UNKNOWN, dotted_name
 from django_toosimple_q.models import TaskExec
 from django_toosimple_q.registry import tasks_registry
 from django_toosimple_q.store.cancel import cancelled_rows
-from django_toosimple_q.store.claim import COLUMNS, claimed_rows
+from django_toosimple_q.store.claim import claimed_rows, columns
 from django_toosimple_q.store.enqueue import replacement_of
 from django_toosimple_q.store.insert import add_replacements, announce_work
 from django_toosimple_q.store.texts import TASK_NAMES, storable, storable_names
@@ -210,8 +210,8 @@ def _locked(connection: Any, where: str, params: Sequence[Any]) -> list[tuple[Cl
     """Lock a batch of rows and return each with its worker; those that cannot be read go aside."""
     database = database_of(connection)
     try:
-        columns = [*database.raw(COLUMNS), "worker_id"]
-        locked = database.lock_rows(connection, columns, where, params, BATCH)
+        names = [*database.raw(columns()), "worker_id"]
+        locked = database.lock_rows(connection, names, where, params, BATCH)
         claimed = claimed_rows(connection, [row[:-1] for row in locked])
         return [(one, row[-1]) for one, row in zip(claimed, locked, strict=True)]
     except Exception as error:

@@ -1,11 +1,11 @@
-"""What became of the last calls of a schedule. Its row keeps their ids."""
+"""What became of the last calls of a schedule, whose ids its row keeps, and whose call one is."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from django_toosimple_q.models import ScheduleExec, TaskExec
 from django_toosimple_q.store.lookup import row_id
-from django_toosimple_q.store.transaction import in_bounded_transaction
+from django_toosimple_q.store.transaction import in_autocommit, in_bounded_transaction
 
 # How many of its last calls the row of a schedule keeps, and the length of so many ids.
 RECENT = 10
@@ -20,6 +20,16 @@ def recent_ids(before: str, queued: Sequence[TaskExec]) -> str:
     """Return the ids of a schedule's last calls as its row keeps them, the newest first."""
     newest = [str(row.pk) for row in reversed(queued[-RECENT:])]
     return " ".join([*newest, *before.split()][:RECENT])
+
+
+@in_autocommit
+def queued_by(connection: Any, pk: int, names: Sequence[str]) -> str | None:
+    """Return which of these schedules has the call with this first row among its last ones."""
+    rows = ScheduleExec.objects.using(connection.alias).filter(name__in=names)
+    for name, recent in rows.values_list("name", "recent"):
+        if str(pk) in recent.split():
+            return str(name)
+    return None
 
 
 class Run(NamedTuple):

@@ -12,7 +12,7 @@ from django_toosimple_q.databases import database_of
 from django_toosimple_q.databases.base import TABLE, Bucket, marks
 from django_toosimple_q.execution import Claimed
 from django_toosimple_q.models import TaskExec
-from django_toosimple_q.store.claim import COLUMNS, claimed_rows
+from django_toosimple_q.store.claim import claimed_rows, columns
 from django_toosimple_q.store.transaction import in_autocommit, in_transaction
 
 REASON_LENGTH = 1000
@@ -45,10 +45,10 @@ def read(connection: Any, ids: Sequence[int]) -> list[Claimed]:
     """Return the rows of these ids, in one query unless some cannot be read and are set aside."""
     if not ids:
         return []
-    columns = ", ".join(database_of(connection).raw(COLUMNS))
+    names = ", ".join(database_of(connection).raw(columns()))
     try:
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT {columns} FROM {TABLE} WHERE id IN ({marks(ids)})", [*ids])
+            cursor.execute(f"SELECT {names} FROM {TABLE} WHERE id IN ({marks(ids)})", [*ids])
             return claimed_rows(connection, cursor.fetchall())
     except Exception as error:
         if database_of(connection).is_lost(error):
@@ -60,20 +60,21 @@ def read_each(
     connection: Any, ids: Iterable[int], extra: Sequence[str] = ()
 ) -> list[tuple[Claimed, tuple[Any, ...]]]:
     """Return the rows of these ids that can be read, with `extra` columns; set the others aside."""
-    columns = ", ".join((*database_of(connection).raw(COLUMNS), *extra))
+    own = columns()
+    names = ", ".join((*database_of(connection).raw(own), *extra))
     readable = []
     for pk in ids:
         try:
             with connection.cursor() as cursor:
-                cursor.execute(f"SELECT {columns} FROM {TABLE} WHERE id = %s", [pk])
+                cursor.execute(f"SELECT {names} FROM {TABLE} WHERE id = %s", [pk])
                 row = cursor.fetchone()
-            [claimed] = claimed_rows(connection, [row[: len(COLUMNS)]])
+            [claimed] = claimed_rows(connection, [row[: len(own)]])
         except Exception as error:
             if database_of(connection).is_lost(error):
                 raise
             set_aside(connection, pk, f"this row cannot be read: {reason_of(error)}")
         else:
-            readable.append((claimed, row[len(COLUMNS) :]))
+            readable.append((claimed, row[len(own) :]))
     return readable
 
 

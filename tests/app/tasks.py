@@ -17,7 +17,7 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_toosimple_q.decorators import register_task, schedule_task
-from django_toosimple_q.execution import current_task_exec
+from django_toosimple_q.execution import current_task
 from tests.app.models import Effect
 
 NO_CATCH_UP = "TOOSIMPLEQ_TEST_NO_CATCH_UP"
@@ -62,7 +62,7 @@ def sleep(seconds: float, path: str = "", line: str = "") -> str:
 def until_interrupted(path: str) -> str:
     """Run until told to come to an end."""
     ledger(path, "began")
-    while not current_task_exec().interrupted:
+    while not current_task().interrupted:
         time.sleep(0.02)
     return "told"
 
@@ -191,20 +191,20 @@ def fail_on_go(path: str) -> None:
 @register_task(name="app.count_up")
 def count_up(path: str) -> None:
     """Report one of three, and the rest once somebody has written "go" into the ledger."""
-    current_task_exec().progress(1, 3, "one")
+    current_task().progress(1, 3, "one")
     print("printed one")
     while not Path(path).exists():
         time.sleep(0.02)
-    current_task_exec().progress(3, 3, "three")
+    current_task().progress(3, 3, "three")
 
 
 @register_task(name="app.count_up_async")
 async def count_up_async(path: str) -> None:
-    current_task_exec().progress(1, 3, "one")
+    current_task().progress(1, 3, "one")
     print("printed one")
     while not Path(path).exists():
         await asyncio.sleep(0.02)
-    await sync_to_async(current_task_exec().progress)(3, 3, "three")
+    await sync_to_async(current_task().progress)(3, 3, "three")
 
 
 @register_task(name="app.query")

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from django_toosimple_q import queues
 from django_toosimple_q.decorators import schedule_task
-from django_toosimple_q.execution import current_task_exec
+from django_toosimple_q.execution import current_task
 from django_toosimple_q.models import TaskExec, WorkerStatus
 from django_toosimple_q.registry import schedules_registry
 from django_toosimple_q.store import schedule_execs, task_execs
@@ -110,7 +110,7 @@ class World:
         )
 
     def _plain(self, key: str) -> str:
-        self.runs[current_task_exec().pk] += 1
+        self.runs[current_task().pk] += 1
         return key
 
     def _fail(self, key: str) -> None:

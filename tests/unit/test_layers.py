@@ -14,7 +14,7 @@ PACKAGE = "django_toosimple_q"
 LAYERS = [
     {"exceptions", "signals", "conf", "faces", "references"}
     | {"cron", "retry", "moments", "text", "throttle", "unique", "rate", "histogram", "progress"}
-    | {"code_version"},
+    | {"code_version", "traces"},
     {"masking", "arguments", "task_options", "task", "schedule", "registry", "decorators"},
     {"wakeups"},
     {"databases"},

@@ -38,9 +38,6 @@ class PublicNameTests(TestCase):
         with self.assertRaisesRegex(AttributeError, "'django_toosimple_q' has no attribute 'x'"):
             django_toosimple_q.x  # noqa: B018
 
-    def test_the_name_that_current_task_had_first_still_leads_to_it(self):
-        self.assertIs(execution.current_task_exec, django_toosimple_q.current_task)
-
     def test_the_package_alone_loads_nothing(self):
         loaded = in_a_new_process(
             "import sys, django_toosimple_q\n"

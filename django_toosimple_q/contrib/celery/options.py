@@ -47,7 +47,8 @@ METHODS: Mapping[str, tuple[tuple[str, ...], frozenset[str], str]] = {
     "revoke": (
         (),
         frozenset({"connection", "terminate", "signal", "wait", "timeout"}),
-        "A running call continues. Its task can check current_task_exec().interrupted.",
+        "A running call continues. Its task can check "
+        "django_toosimple_q.current_task().interrupted.",
     ),
 }
 PACKAGE = "django_toosimple_q."

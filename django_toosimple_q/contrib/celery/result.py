@@ -126,7 +126,8 @@ class AsyncResult(Result):
 
         Return a `django_toosimple_q.Cancellation`, where Celery returns None: CANCELLED if the call
         never begins, ASKED if a worker has claimed it, TOO_LATE if it has ended. A running task can
-        check `current_task().interrupted`. `terminate` does not interrupt it, and warns.
+        check `django_toosimple_q.current_task().interrupted`. `terminate` does not interrupt it,
+        and warns.
         """
         given = {"connection": connection, "terminate": terminate, **options}
         for option, value in given.items():

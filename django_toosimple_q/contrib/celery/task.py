@@ -20,7 +20,7 @@ from django_toosimple_q.contrib.celery.exceptions import (
 )
 from django_toosimple_q.contrib.celery.request import Request, entered, from_row, request_of
 from django_toosimple_q.exceptions import InvalidDefinition
-from django_toosimple_q.execution import current_task_exec
+from django_toosimple_q.execution import current_task
 from django_toosimple_q.masking import MASK, hiding_variables, masked
 from django_toosimple_q.registry import tasks_registry
 
@@ -256,7 +256,7 @@ def _run_by_worker(task: Task[Any]) -> Callable[..., Any]:
 
     @wraps(task.run)
     def run(*args: Any, **kwargs: Any) -> Any:
-        claimed = current_task_exec()
+        claimed = current_task()
         if claimed is None:
             return task(*args, **kwargs)
         with entered(task, from_row(claimed, task.task.retries, args, kwargs)):
