@@ -10,16 +10,35 @@ from tests.app.tasks import sleep
 from tests.support import wait_for
 
 
-class AutoreloadTests(ProcessTests):
+class ReloadingTests(ProcessTests):
+    """With an app of the test's own: workers of other runs watch the files in tests/."""
+
+    def setUp(self):
+        super().setUp()
+        self.project = Path(self.folder.name)
+        (self.project / "saved").mkdir()
+        (self.project / "saved" / "__init__.py").touch()
+        self.code = self.project / "saved" / "tasks.py"
+        self.code.write_text("")
+        settings = "from tests.settings import *\nINSTALLED_APPS = [*INSTALLED_APPS, 'saved']\n"
+        (self.project / "saving.py").write_text(settings)
+
     def reloading(self, *options):
         """Start a worker that watches the code; its process is the child of ours."""
-        worker = self.worker("--reload=always", "--no_schedules", *options, online=False)
+        path = f"PYTHONPATH={ROOT}:{self.project}"
+        worker = self.worker(
+            *("--reload=always", "--no_schedules", *options),
+            online=False,
+            prefix=["env", "DJANGO_SETTINGS_MODULE=saving", path],
+        )
         wait_for(self.alive)
         return worker
 
     def alive(self):
         return WorkerStatus.objects.filter(stopped=None, rescued=None).first()
 
+
+class AutoreloadTests(ReloadingTests):
     def test_a_change_restarts_it_and_what_ran_is_replaced(self):
         worker = self.reloading()
         first = self.alive()
@@ -35,7 +54,7 @@ class AutoreloadTests(ProcessTests):
 
     def restarted(self, first):
         # Touched again and again: a change before the watcher's first look is none.
-        os.utime(ROOT / "tests" / "app" / "tasks.py")
+        os.utime(self.code)
         found = self.alive()
         return found and found.pid != first.pid
 
@@ -99,25 +118,12 @@ class AutoreloadTests(ProcessTests):
         self.assertEqual(TaskExec.objects.get(pk=row.pk).state, "SUCCEEDED")
 
 
-class BrokenCodeTests(ProcessTests):
+class BrokenCodeTests(ReloadingTests):
     """Code that was saved half-way ends no worker for good."""
 
     def setUp(self):
         super().setUp()
-        project = Path(self.folder.name)
-        (project / "saved").mkdir()
-        (project / "saved" / "__init__.py").touch()
-        self.code = project / "saved" / "tasks.py"
-        self.code.write_text("")
-        settings = "from tests.settings import *\nINSTALLED_APPS = [*INSTALLED_APPS, 'saved']\n"
-        (project / "saving.py").write_text(settings)
-        self.worker_that_reloads = self.worker(
-            "--reload=always",
-            "--no_schedules",
-            online=False,
-            prefix=["env", "DJANGO_SETTINGS_MODULE=saving", f"PYTHONPATH={ROOT}:{project}"],
-        )
-        wait_for(lambda: WorkerStatus.objects.filter(stopped=None).exists())
+        self.worker_that_reloads = self.reloading()
 
     def save(self, text, until):
         """Save code until a condition holds: before the watcher's first look nothing is noticed."""

@@ -279,6 +279,11 @@ def untidy() -> list[int]:
     return list(found)
 
 
+@register_task(name="app.count_effects")
+def count_effects() -> int:
+    return Effect.objects.count()
+
+
 @register_task(name="app.count_queries")
 def count_queries() -> int:
     """Return how many queries all connections of this process keep."""
