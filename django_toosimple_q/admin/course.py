@@ -69,7 +69,7 @@ class Course:
 
 def spans_of(row: TaskExec, now: datetime) -> Spans:
     """Return how long an attempt waited and ran, until now if it still does."""
-    due, now = aware(row.due), aware(now)
+    due, now = _due(row, now), aware(now)
     started = None if row.started is None else aware(row.started)
     finished = None if row.finished is None else aware(row.finished)
     until = finished if row.state in States.done() else now
@@ -102,7 +102,7 @@ def in_words(row: TaskExec, now: datetime) -> str:
     """Return how long an attempt waited and ran, or when it is due."""
     spans, texts = spans_of(row, now), []
     waits, runs = row.state in (States.SLEEPING, States.QUEUED), row.state == States.PROCESSING
-    if waits and aware(row.due) > aware(now):
+    if waits and _due(row, now) > aware(now):
         return _("due %s") % markup.away(row.due, now)
     if spans.waited is not None:
         text = _("has waited for %s") if waits else _("waited %s")
@@ -115,13 +115,18 @@ def in_words(row: TaskExec, now: datetime) -> str:
 
 def _moments(row: TaskExec, now: datetime) -> list[datetime]:
     ends = [row.started, row.finished] if row.state in States.done() else [row.started, now]
-    return [aware(one) for one in (row.due, *ends) if one is not None]
+    return [_due(row, now), *(aware(one) for one in ends if one is not None)]
+
+
+def _due(row: TaskExec, now: datetime) -> datetime:
+    # Without one if the column cannot be read.
+    return aware(row.due or row.created or now)
 
 
 def _drawn(
     row: TaskExec, present: bool, site: str, begin: datetime, end: datetime, now: datetime
 ) -> Attempt:
-    spans, due, length = spans_of(row, now), aware(row.due), end - begin
+    spans, due, length = spans_of(row, now), _due(row, now), end - begin
     stretches = []
     if spans.waited is not None:
         stretches.append(_stretch("waited", due - begin, spans.waited, length))
