@@ -81,7 +81,7 @@ exit codes:
             nargs="?",
             const=float("inf"),
             metavar="SECONDS",
-            help="wait for the end, for at most so many seconds if they are given",
+            help="wait for the end, for at most so many seconds (default: for ever)",
         )
         parser.add_argument("--json", action="store_true", help="write JSON")
 
