@@ -6,6 +6,7 @@ one that Python falls back on, and would miss loggers that do not propagate.
 
 import json
 import logging
+import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,21 +29,35 @@ class LogRecords:
     def __init__(self) -> None:
         self.kept: deque[str] = deque()
         self.size = self.dropped = 0
+        # The threads that a coroutine uses log at once.
+        self.lock = threading.RLock()
 
     def add(self, record: logging.LogRecord) -> None:
         """Note a record; its message is formatted now, since its arguments may change."""
-        names = (clean(shortened(one, NAME_LENGTH)) for one in (record.levelname, record.name))
-        message = clean(shortened(message_of(record), MESSAGE_LENGTH))
-        entry = json.dumps([round(record.created, 3), *names, message])
-        self.kept.append(entry)
-        self.size += len(entry)
-        while len(self.kept) > MOST or self.size > ROOM:
-            self.size -= len(self.kept.popleft())
+        try:
+            entry = written(record)
+        except (TaskInterrupted, TaskTimeout):
+            raise
+        except Exception:  # what the project's factory has made of its attributes
             self.dropped += 1
+            return
+        with self.lock:
+            self.kept.append(entry)
+            self.size += len(entry)
+            while len(self.kept) > MOST or self.size > ROOM:
+                self.size -= len(self.kept.popleft())
+                self.dropped += 1
 
     def text(self) -> str:
         """Return how many were dropped, and the others, as the JSON that the row keeps."""
         return f"[{self.dropped}, [{', '.join(list(self.kept))}]]"
+
+
+def written(record: logging.LogRecord) -> str:
+    """Return a record as the row keeps it."""
+    names = (clean(shortened(one, NAME_LENGTH)) for one in (record.levelname, record.name))
+    message = clean(shortened(message_of(record), MESSAGE_LENGTH))
+    return json.dumps([round(record.created, 3), *names, message])
 
 
 def message_of(record: logging.LogRecord) -> str:
