@@ -258,12 +258,9 @@ class Database(Errors):
         update them, but neither their ids nor to delete them.
         """
         lock = self.skip_locked_for_values if for_values else self.skip_locked
-        sql = (
-            f"SELECT {', '.join(columns)} FROM {table} WHERE {where}"
-            f" ORDER BY {order} LIMIT %s{lock}"
-        )
+        sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {where} ORDER BY {order} LIMIT %s"
         with connection.cursor() as cursor:
-            cursor.execute(sql, [*params, limit])
+            cursor.execute(f"{sql}{lock}", [*params, limit])
             return list(cursor.fetchall())
 
     def is_private(self, connection: Any) -> bool:

@@ -25,8 +25,8 @@ def record(rows: Sequence[TaskExec]) -> Iterator[None]:
         calls.setdefault((row.task_name, row.queue), []).append(row)
     spans: list[tuple[Span, Sequence[TaskExec]]] = []
     with _harmless():
-        for call, some in calls.items():
-            spans.append((_begin(*call, some), some))
+        for call, alike in calls.items():
+            spans.append((_begin(*call, alike), alike))
     # Statements of the block belong to the span, if it is one.
     with_span = nullcontext() if len(spans) != 1 else _current(spans[0][0])
     try:
