@@ -1,6 +1,7 @@
 """What a task logs is kept in its row, and nothing else is."""
 
 import asyncio
+import functools
 import json
 import logging
 import threading
@@ -232,6 +233,20 @@ class FactoryTests(TestCase):
         with log_records.kept():
             logging.setLogRecordFactory(around)
         self.assertIs(logging.getLogRecordFactory(), around)
+
+    def test_a_factory_that_was_put_around_it_does_not_keep_a_record_twice(self):
+        before = logging.getLogRecordFactory()
+        self.addCleanup(logging.setLogRecordFactory, before)
+        for wrap in (lambda own: lambda function: function, functools.wraps):
+            with self.subTest(wrap):
+                logging.setLogRecordFactory(before)
+                with log_records.kept():
+                    own = logging.getLogRecordFactory()
+                    logging.setLogRecordFactory(wrap(own)(lambda *args, own=own: own(*args)))
+                with log_records.kept(), output.captured() as run:
+                    logger.makeRecord(*("n", logging.WARNING, "f", 1, "text", (), None))
+
+                self.assertEqual(len(run.records.kept), 1)
 
     def test_a_factory_of_the_project_is_called(self):
         class Own(logging.LogRecord):

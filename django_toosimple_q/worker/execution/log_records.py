@@ -73,17 +73,22 @@ def message_of(record: logging.LogRecord) -> str:
     return text if raised is None else f"{text}\n{named(raised)}"
 
 
+# The factory that keeps records in this process now.
+_keeping: Any = None
+
+
 @contextmanager
 def kept() -> Iterator[None]:
     """Keep the records of tasks while the block runs, once for each process."""
+    global _keeping
     level, before = conf.task_log_level(), logging.getLogRecordFactory()
-    if level is None or hasattr(before, "keeps_for_tasks"):
+    if level is None or _keeping is not None:
         yield
         return
 
     def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = before(*args, **kwargs)
-        run = output.current()
+        run = output.current() if _keeping is factory else None
         # One that a queue or a socket has brought is made without a level, and filled afterwards.
         if run is not None and isinstance(record.levelno, int) and record.levelno >= level:
             if run.records is None:
@@ -91,11 +96,12 @@ def kept() -> Iterator[None]:
             run.records.add(record)
         return record
 
-    factory.keeps_for_tasks = True  # type: ignore[attr-defined]
+    _keeping = factory
     logging.setLogRecordFactory(factory)
     try:
         yield
     finally:
-        # Somebody may have put another one around it.
+        _keeping = None
+        # Somebody may have put another one around it, which calls it for ever.
         if logging.getLogRecordFactory() is factory:
             logging.setLogRecordFactory(before)
