@@ -181,8 +181,9 @@ def _carrier(function: Callable[P, R], task: Task[P, R]) -> Callable[P, R]:
     before = getattr(function, "task", None)
     if not isinstance(before, Task) or before.name == task.name:
         return function
-    # A wrapper has the attributes of what it wraps.
-    if function not in (before.func, getattr(before.func, "__wrapped__", None)):
+    # A wrapper has the attributes of what it wraps, and so has a partial from here.
+    own = before.func, getattr(before.func, "__wrapped__", None)
+    if function not in own and not isinstance(function, functools.partial):
         return function
     return functools.update_wrapper(functools.partial(function), function)
 

@@ -77,7 +77,9 @@ class ArgumentsForm(forms.Form):
 @hiding_variables
 def run_with(model_admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
     """Show the form, or queue the call and return to the page of the row that it came from."""
-    if not request.user.has_perm("toosimpleq.run_taskexec"):
+    may_run = request.user.has_perm("toosimpleq.run_taskexec")
+    # The form shows the arguments that the call had.
+    if not may_run or not model_admin.has_view_permission(request):
         raise PermissionDenied
     # As @sensitive_post_parameters does, which takes the request for the first argument.
     request.sensitive_post_parameters = ["args", "kwargs"]  # type: ignore[attr-defined]

@@ -22,6 +22,8 @@ INDENT = 4
 # Of each container so many items, of each text so many characters, so many levels, and about so
 # many characters in all.
 ITEMS, CHARACTERS, LEVELS, ROOM = 100, 2000, 8, 20_000
+# A key is written anew for each dict that it is in, so fewer levels of it.
+KEY_LEVELS = 3
 ATOMS = {**WRITTEN, **dict.fromkeys((Decimal, UUID), repr)}
 # What Django pickles of a row besides its columns.
 OF_ROWS = frozenset({"_state", "_django_version"})
@@ -39,6 +41,12 @@ class Placeholder(NamedTuple):
     """What stands for a value that is not known yet."""
 
     text: Any
+
+
+class Pairs(NamedTuple):
+    """The keys and values that a stand-in was given, whether or not its keys have a hash."""
+
+    pairs: Sequence[tuple[Any, Any]]
 
 
 class Parts(NamedTuple):
@@ -70,7 +78,7 @@ class Writer:
         One that does not fit is opened: each of its items takes a line, or several.
         """
         short = on_one_line(value, WIDTH - indent - len(before) - len(after), level)
-        parts = None if short is not None else parts_of(value)
+        parts = None if short is not None else parts_of(value, level)
         if parts is None or level >= LEVELS:
             text = short if short is not None else self.cut(value, level)
             self.line(indent, f"{before}{text}{after}")
@@ -118,7 +126,7 @@ def pieces(value: Any, level: int) -> Iterator[str]:
     if type(value) in (str, bytes):
         yield repr(value[: WIDTH + 1])
         return
-    parts = parts_of(value)
+    parts = parts_of(value, level)
     if parts is None:
         yield atom(value)
         return
@@ -135,7 +143,7 @@ def pieces(value: Any, level: int) -> Iterator[str]:
     yield parts.closing
 
 
-def parts_of(value: Any) -> Parts | None:
+def parts_of(value: Any, level: int) -> Parts | None:
     """Return how a container is opened, or None for a value that is none."""
     kind = type(value)
     if kind is Call:
@@ -144,12 +152,13 @@ def parts_of(value: Any) -> Parts | None:
         return Parts(f"{value.name}(", items, count, ")")
     if issubclass(kind, StandIn):
         return parts_of_stand_in(value)
+    if kind is Pairs:
+        return Parts("{", keyed(value.pairs, level), len(value.pairs), "}")
     if kind not in BRACKETS:
         return None
     opening, closing = BRACKETS[kind]
     if kind is dict:
-        keyed = ((f"{brief(key)}: ", one) for key, one in value.items())
-        return Parts(opening, keyed, len(value), closing)
+        return Parts(opening, keyed(value.items(), level), len(value), closing)
     if not value and kind in (set, frozenset):
         return Parts(f"{kind.__name__}(", (), 0, ")")
     return Parts(opening, unnamed(value), len(value), closing)
@@ -159,7 +168,7 @@ def parts_of_stand_in(value: StandIn) -> Parts:
     """Return how a stand-in is opened: as the call that made it, and what it was given since."""
     attributes = [(name, one) for name, one in value.named.items() if name not in OF_ROWS]
     held: list[tuple[str, Any]] = [("*", value.items)] if value.items else []
-    held += [("**", dict(value.pairs))] if value.pairs else []
+    held += [("**", Pairs(value.pairs))] if value.pairs else []
     items = chain(unnamed(value.args), named(attributes), held)
     count = len(value.args) + len(attributes) + len(held)
     return Parts(f"{label(value.path)}(", items, count, ")")
@@ -175,14 +184,20 @@ def named(pairs: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
     return ((f"{label(name)}=", one) for name, one in pairs)
 
 
+def keyed(pairs: Iterable[tuple[Any, Any]], level: int) -> Iterator[tuple[str, Any]]:
+    """Yield the values of a dict of this level with their keys before them."""
+    of_key = max(level + 1, LEVELS - KEY_LEVELS)
+    return ((f"{brief(key, of_key)}: ", one) for key, one in pairs)
+
+
 def label(name: Any) -> str:
     """Return a name as it is shown."""
     return printable(shortened(str(name), WIDTH))
 
 
-def brief(value: Any) -> str:
+def brief(value: Any, level: int = 0) -> str:
     """Return a value on one line, or "…" if it is too long for that."""
-    text = on_one_line(value, WIDTH)
+    text = on_one_line(value, WIDTH, level)
     return "…" if text is None else text
 
 
@@ -195,4 +210,5 @@ def atom(value: Any) -> str:
         return f"<{value.app_label}.{value.model_name} {brief(value.pk)}>"
     if kind is type and issubclass(value, StandIn):
         return label(value.path)
-    return ATOMS[kind](value) if kind in ATOMS else f"<{kind.__name__}>"
+    # A Decimal may have any number of digits.
+    return shortened(ATOMS[kind](value), CHARACTERS) if kind in ATOMS else f"<{kind.__name__}>"

@@ -82,6 +82,8 @@ class Database(Errors):
     first_moment = "TIMESTAMP '0001-01-03 00:00:00'"
     last_moment = "TIMESTAMP '9999-12-30 00:00:00'"
     skip_locked = ""
+    # The same for a row whose id stays, which others may refer to meanwhile.
+    skip_locked_for_values = ""
     claim_hint = ""
     # How long to repeat a transaction that could not begin, whatever the number of attempts.
     patience_seconds = 0.0
@@ -248,17 +250,17 @@ class Database(Errors):
         *,
         order: str = "id",
         table: str = TABLE,
+        for_values: bool = False,
     ) -> list[tuple[Any, ...]]:
         """Lock the first rows that match `where` and are not locked by another session.
 
-        `order` must be the column of an index if `where` may match a million rows.
+        `order` must be the column of an index if `where` may match a million rows. `for_values`: to
+        update them, but neither their ids nor to delete them.
         """
-        sql = (
-            f"SELECT {', '.join(columns)} FROM {table} WHERE {where}"
-            f" ORDER BY {order} LIMIT %s{self.skip_locked}"
-        )
+        lock = self.skip_locked_for_values if for_values else self.skip_locked
+        sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {where} ORDER BY {order} LIMIT %s"
         with connection.cursor() as cursor:
-            cursor.execute(sql, [*params, limit])
+            cursor.execute(f"{sql}{lock}", [*params, limit])
             return list(cursor.fetchall())
 
     def is_private(self, connection: Any) -> bool:

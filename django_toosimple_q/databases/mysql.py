@@ -61,7 +61,7 @@ class MySQL(Database):
         " MODIFY task_name varchar(255) COLLATE utf8mb4_bin NOT NULL,"
         " MODIFY queue varchar(255) COLLATE utf8mb4_bin NOT NULL",
     )
-    skip_locked = " FOR UPDATE SKIP LOCKED"
+    skip_locked = skip_locked_for_values = " FOR UPDATE SKIP LOCKED"
     first_moment = "TIMESTAMP '1000-01-01 00:00:00'"
     claim_hint = " FORCE INDEX (toosimpleq_claim)"
     # Deadlock, lock wait timeout.

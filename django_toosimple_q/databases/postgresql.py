@@ -73,6 +73,7 @@ class PostgreSQL(Database):
     send_hint = staticmethod(send_hint)
     clock_sql = "CLOCK_TIMESTAMP()"
     skip_locked = " FOR UPDATE SKIP LOCKED"
+    skip_locked_for_values = " FOR NO KEY UPDATE SKIP LOCKED"
     loosely_typed = False
     stores_instants = True
     first_moment = "TIMESTAMPTZ '0001-01-03 00:00:00+00'"

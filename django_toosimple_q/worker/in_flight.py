@@ -234,7 +234,7 @@ class InFlight:
         if plain:
             self.progress_due = time.monotonic() + PROGRESS_SECONDS
             with self.exchange, passing_over_locks():
-                task_execs.store_progress(plain, self.registration.worker_id)
+                task_execs.store_progress(plain, self.registration.worker_id, waits=False)
                 task_execs.store_tails(plain, self.registration.worker_id)
 
     def release(self, now: datetime, rows: Sequence[Claimed], pause_seconds: float = 0) -> None:

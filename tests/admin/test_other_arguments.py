@@ -222,6 +222,13 @@ class RefusedTests(OtherArgumentsTestCase):
         self.run_with('["x"]')
         self.assertEqual(TaskExec.objects.count(), 2)
 
+    def test_who_may_not_see_calls_does_not_see_their_arguments_here(self):
+        self.log_in_with("run_taskexec")
+
+        self.assertEqual(self.client.get(URL, {"pk": self.row.pk}).status_code, 403)
+        self.assertEqual(self.run_with('["x"]').status_code, 403)
+        self.assert_nothing_queued()
+
     def test_without_a_token_and_by_get(self):
         strict = Client(enforce_csrf_checks=True)
         strict.force_login(self.admin)

@@ -97,6 +97,23 @@ class Bag(dict):
     """A dict of a class of its own."""
 
 
+class Node:
+    """Is a key of its own neighbours, as in a graph."""
+
+    def __init__(self):
+        self.near = {}
+
+
+class Table:
+    """Takes keys that no dict has."""
+
+    def __reduce__(self):
+        return Table, (), None, None, iter([([1], 2)])
+
+    def __setitem__(self, key, value):
+        raise AssertionError
+
+
 def opened(value, protocol=5):
     """Return a value as it is shown once it was pickled."""
     return written(stand_ins.load(dumps(value, protocol)))
@@ -398,6 +415,25 @@ class ValueTests(SimpleTestCase):
         wide = [["x" * 5000] * 500] * 500
         for value in (deep, cyclic, wide, [wide] * 500, {"k" * HUGE: "v" * HUGE}, 10**5000):
             self.assertLess(len(written(value)), 30_000)
+
+    def test_a_number_of_very_many_digits_is_cut(self):
+        text = written([Decimal("1" * HUGE)])
+
+        self.assertIn("Decimal('111", text)
+        self.assertLess(len(text), 10_000)
+
+    def test_keys_that_lead_back_to_their_dict_end(self):
+        node, other = Node(), Node()
+        node.near[other], other.near[node] = 1, 2
+        path = f"{__name__}.Node"
+
+        self.assertEqual(
+            opened(node).replace("\n", "").replace(" ", ""),
+            f"{path}(near={{{path}(near={{{path}(near={{…}}):2}}):1,}},)".replace(" ", ""),
+        )
+
+    def test_keys_that_no_dict_can_have_are_shown(self):
+        self.assertEqual(opened(Table()), f"{__name__}.Table(**{{[1]: 2}})")
 
     def test_a_value_of_a_class_that_is_not_known_is_named(self):
         executed.clear()

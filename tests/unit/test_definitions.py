@@ -151,6 +151,14 @@ class RegisterTaskTests(DefinitionTests):
                 self.assertIs(handle.task.func, double)
                 self.assertEqual((handle(4), handle.__name__), (8, "double"))
 
+    def test_what_a_second_name_gave_has_a_queue_of_its_own_under_a_third(self):
+        second = register_task(name="second")(register_task(name="first")(lambda x: 2 * x))
+        third = register_task(name="third")(second)
+
+        self.assertEqual((second.task.name, third.task.name), ("second", "third"))
+        self.assertIs(second.queue.__self__, second.task)
+        self.assertEqual(third(4), 8)
+
     def test_a_coroutine_function_stays_one_under_a_second_name(self):
         async def double(x):
             return 2 * x

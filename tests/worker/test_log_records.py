@@ -1,9 +1,11 @@
 """What a task logs is kept in its row, and nothing else is."""
 
 import asyncio
+import functools
 import json
 import logging
 import threading
+from collections import deque
 from unittest import mock
 
 from asgiref.sync import sync_to_async
@@ -171,6 +173,41 @@ class KeptTests(TestCase):
             messages = [one[2] for one in records_of(row)[0]]
             self.assertEqual(messages, [f"coroutine {name}", f"thread {name}", "other", "other"])
 
+    def test_the_threads_that_a_coroutine_uses_note_one_after_the_other(self):
+        records = log_records.LogRecords()
+        free = []
+
+        def ask():
+            free.append(records.lock.acquire(blocking=False))
+
+        class Asking(deque):
+            def append(self, entry):
+                thread = threading.Thread(target=ask)
+                thread.start()
+                thread.join()
+                super().append(entry)
+
+        records.kept = Asking()
+        records.add(logging.LogRecord("n", logging.ERROR, "path", 1, "text", (), None))
+
+        self.assertEqual(free, [False])
+
+    def test_a_record_as_no_other_is_no_failure_of_the_task(self):
+        before = logging.getLogRecordFactory()
+
+        def factory(*args, **kwargs):
+            record = before(*args, **kwargs)
+            record.created = "2026-11-27T12:00:00"
+            return record
+
+        logging.setLogRecordFactory(factory)
+        self.addCleanup(logging.setLogRecordFactory, before)
+
+        row = self.run_task(lambda: logger.warning("hello"))
+
+        self.assertEqual(row.state, "SUCCEEDED")
+        self.assertEqual(records_of(row), ([], 1))
+
     def test_threads_that_a_task_starts_itself_log_as_they_always_do(self):
         def work():
             thread = threading.Thread(target=logger.warning, args=["elsewhere"])
@@ -196,6 +233,20 @@ class FactoryTests(TestCase):
         with log_records.kept():
             logging.setLogRecordFactory(around)
         self.assertIs(logging.getLogRecordFactory(), around)
+
+    def test_a_factory_that_was_put_around_it_does_not_keep_a_record_twice(self):
+        before = logging.getLogRecordFactory()
+        self.addCleanup(logging.setLogRecordFactory, before)
+        for wrap in (lambda own: lambda function: function, functools.wraps):
+            with self.subTest(wrap):
+                logging.setLogRecordFactory(before)
+                with log_records.kept():
+                    own = logging.getLogRecordFactory()
+                    logging.setLogRecordFactory(wrap(own)(lambda *args, own=own: own(*args)))
+                with log_records.kept(), output.captured() as run:
+                    logger.makeRecord(*("n", logging.WARNING, "f", 1, "text", (), None))
+
+                self.assertEqual(len(run.records.kept), 1)
 
     def test_a_factory_of_the_project_is_called(self):
         class Own(logging.LogRecord):

@@ -82,6 +82,24 @@ class CaptureTests(TestCase):
 
         self.assertEqual(texts, {"a": "a" * 100, "b": "b" * 100})
 
+    def test_the_threads_that_a_coroutine_uses_write_one_after_the_other(self):
+        captured_output = output.Output()
+        free = []
+
+        def ask():
+            free.append(captured_output.lock.acquire(blocking=False))
+
+        class Sliced(str):
+            def __getitem__(self, key):
+                thread = threading.Thread(target=ask)
+                thread.start()
+                thread.join()
+                return super().__getitem__(key)
+
+        captured_output.write("stdout", Sliced("text"))
+
+        self.assertEqual(set(free), {False})
+
     def test_closing_or_replacing_the_stream_does_no_harm(self):
         with output.installed():
             with captured() as written:

@@ -1,11 +1,11 @@
 """What tasks report of their progress gets into their rows: soon, seldom, and in the end."""
 
 import sys
-from unittest import mock
+from unittest import mock, skipUnless
 
 from asgiref.sync import sync_to_async
-from django.db import DataError
-from django.test import TestCase
+from django.db import DataError, connection
+from django.test import TestCase, TransactionTestCase, skipUnlessDBFeature
 
 from django_toosimple_q import current_task, track
 from django_toosimple_q.execution import Outcome
@@ -105,11 +105,11 @@ class EndTests(TestCase):
     def test_a_message_that_the_database_does_not_have_characters_for_is_written_in_ascii(self):
         write, refused = store._write, []
 
-        def refuse_accents(rows, worker_id):
+        def refuse_accents(rows, *rest):
             if not all(row[3].isascii() for row in rows):
                 refused.append(rows)
                 raise DataError(1366, "Incorrect string value")
-            return write(rows, worker_id)
+            return write(rows, *rest)
 
         with (
             mock.patch.object(store, "_write", refuse_accents),
@@ -282,6 +282,57 @@ class TailTests(RunningTestCase):
         self.store()
 
         self.assertEqual(self.tail_of(self.first), "some more")
+
+
+@skipUnlessDBFeature("has_select_for_update_skip_locked")
+class LockTests(TransactionTestCase):
+    """What another session does to the row of one task keeps nothing of the others."""
+
+    def setUp(self):
+        isolate_registries(self)
+        make_task("t", lambda n: None).queue_many([1, 2])
+        me = make_worker()
+        self.in_flight = InFlight(registration_of(me))
+        self.in_flight.ready.extend(claim(me))
+        self.first, self.second = (self.in_flight.take() for _ in range(2))
+        for row in (self.first, self.second):
+            row.progress(1, 2)
+            row.output = Output()
+            row.output.write("stdout", "text")
+        self.other = connection.copy()
+        self.other.set_autocommit(False)
+        self.addCleanup(self.other.close)
+
+    def stored(self, row):
+        row = reload(row.pk)
+        return row.progress_done, row.output_tail
+
+    def test_a_row_that_is_locked_is_passed_over_until_it_is_free(self):
+        with self.other.cursor() as cursor:
+            cursor.execute(
+                "SELECT id FROM toosimpleq_taskexec WHERE id = %s FOR UPDATE", [self.first.pk]
+            )
+        with mock.patch.object(in_flight, "PROGRESS_SECONDS", 0):
+            self.in_flight.store_progress()
+            self.assertEqual(
+                (self.stored(self.first), self.stored(self.second)), ((None, None), (1, "text"))
+            )
+
+            self.other.rollback()
+            self.in_flight.store_progress()
+
+        self.assertEqual(self.stored(self.first), (1, "text"))
+
+    @skipUnless(connection.vendor == "postgresql", "elsewhere such a lock keeps writers out")
+    def test_a_row_that_an_open_transaction_refers_to_is_written(self):
+        with self.other.cursor() as cursor:
+            cursor.execute(
+                "SELECT id FROM toosimpleq_taskexec WHERE id = %s FOR KEY SHARE", [self.first.pk]
+            )
+
+        self.in_flight.store_progress()
+
+        self.assertEqual(self.stored(self.first), (1, "text"))
 
 
 class TailOfTaskTests(TestCase):

@@ -1,5 +1,6 @@
 """The spans of what queues calls: one for the calls of a task that are stored together."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -13,6 +14,8 @@ from django_toosimple_q.models import TaskExec
 
 OPERATION = "enqueue"
 
+logger = logging.getLogger("toosimpleq")
+
 
 @contextmanager
 def record(rows: Sequence[TaskExec]) -> Iterator[None]:
@@ -20,7 +23,10 @@ def record(rows: Sequence[TaskExec]) -> Iterator[None]:
     calls: dict[tuple[str, str], list[TaskExec]] = {}
     for row in rows:
         calls.setdefault((row.task_name, row.queue), []).append(row)
-    spans = [(_begin(*call, some), some) for call, some in calls.items()]
+    spans: list[tuple[Span, Sequence[TaskExec]]] = []
+    with _harmless():
+        for call, alike in calls.items():
+            spans.append((_begin(*call, alike), alike))
     # Statements of the block belong to the span, if it is one.
     with_span = nullcontext() if len(spans) != 1 else _current(spans[0][0])
     try:
@@ -36,7 +42,17 @@ def record(rows: Sequence[TaskExec]) -> Iterator[None]:
         raise
     finally:
         for span, _ in spans:
-            span.end()
+            with _harmless():
+                span.end()
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """Log what the provider of the project raises: a call is queued even if it cannot be traced."""
+    try:
+        yield
+    except Exception:  # the project's samplers and processors
+        logger.exception("Queuing a call could not be traced")
 
 
 def _begin(task_name: str, queue: str, rows: Sequence[TaskExec]) -> Span:

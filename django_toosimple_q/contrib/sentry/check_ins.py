@@ -21,7 +21,7 @@ NAMESPACE = uuid.UUID("6f0d6f5c-7d0f-4d3c-9b52-0f2f1c9a7f11")
 FLUSH_SECONDS = 5.0
 
 # The schedule that has queued what runs in this context.
-monitored: ContextVar[Schedule | None] = ContextVar("toosimpleq_monitored", default=None)
+monitored: ContextVar[Schedule | None] = ContextVar("toosimpleq_monitored")
 
 
 def connect() -> None:
@@ -48,8 +48,14 @@ def begin(claimed: Claimed, **kwargs: Any) -> None:
 
 def end(claimed: Claimed, outcome: Outcome, **kwargs: Any) -> None:
     """Report how a run of a schedule has ended, unless another attempt follows."""
-    schedule = monitored.get()
-    if schedule is None or outcome.next_attempt is not None or outcome.replaced:
+    if outcome.next_attempt is not None or outcome.replaced:
+        return
+    try:
+        schedule = monitored.get()
+    except LookupError:
+        # It does not stop, so another thread reports its end.
+        schedule = _schedule_of(claimed)
+    if schedule is None:
         return
     succeeded = outcome.state == TaskExec.States.SUCCEEDED
     _check_in(schedule, claimed, "ok" if succeeded else "error")

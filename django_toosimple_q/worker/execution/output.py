@@ -6,6 +6,7 @@ The output of a task's child threads and of C code goes to the real stream.
 
 import io
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,9 +21,11 @@ TAIL_LENGTH = 4000
 class Output:
     """The text that one run wrote to stdout and stderr, and the end of both together."""
 
-    __slots__ = ("records", "streams", "tail")
+    __slots__ = ("lock", "records", "streams", "tail")
 
     def __init__(self) -> None:
+        # The threads that a coroutine uses print at once; a signal's handler may between two lines.
+        self.lock = threading.RLock()
         self.streams: dict[str, BoundedText] = {}
         # Once it has written anything.
         self.tail: Tail | None = None
@@ -30,12 +33,13 @@ class Output:
         self.records: Any = None
 
     def write(self, stream: str, text: str) -> int:
-        if stream not in self.streams:
-            self.streams[stream] = BoundedText()
-        if self.tail is None:
-            self.tail = Tail(TAIL_LENGTH)
-        self.tail.write(text)
-        return self.streams[stream].write(text)
+        with self.lock:
+            if stream not in self.streams:
+                self.streams[stream] = BoundedText()
+            if self.tail is None:
+                self.tail = Tail(TAIL_LENGTH)
+            self.tail.write(text)
+            return self.streams[stream].write(text)
 
     def text(self, stream: str) -> str:
         written = self.streams.get(stream)

@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.span import TraceState
 
 from django_toosimple_q import Cancel
-from django_toosimple_q.contrib.opentelemetry import attempts
+from django_toosimple_q.contrib.opentelemetry import attempts, enqueues
 from django_toosimple_q.contrib.opentelemetry import context as contexts
 from django_toosimple_q.contrib.opentelemetry.connect import connect, disconnect
 from django_toosimple_q.decorators import register_task, schedule_task
@@ -115,6 +115,17 @@ class EnqueueTests(SpanCase):
         self.assertEqual(found.status.status_code, StatusCode.ERROR)
         self.assertEqual(found.attributes["error.type"], "django.db.utils.DatabaseError")
         self.assertNotIn(SECRET, found.to_json())
+
+    def test_a_provider_that_raises_keeps_no_call_from_the_queue(self):
+        for hook in ("on_start", "on_end"):
+            with (
+                self.subTest(hook),
+                mock.patch.object(exporter.processor, hook, side_effect=ZeroDivisionError),
+                self.assertLogs(enqueues.logger, "ERROR"),
+            ):
+                row = make_task().queue()
+
+                self.assertEqual(reload(row).state, "QUEUED")
 
     def test_a_call_that_merges_into_one_that_waits_names_that_one(self):
         task = make_task(unique=True)

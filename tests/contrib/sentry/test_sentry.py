@@ -1,5 +1,6 @@
 """Check-ins with the cron monitors of Sentry, for what schedules queue."""
 
+import contextvars
 from datetime import timedelta
 from unittest import TestCase, mock
 
@@ -96,14 +97,24 @@ class CheckInTests(TransactionTestCase):
 
     def test_a_run_that_is_cut_off_and_follows_again_has_not_ended(self):
         schedule = make_schedule()
-        check_ins.monitored.set(schedule)
-        self.addCleanup(check_ins.monitored.set, None)
+        self.addCleanup(check_ins.monitored.reset, check_ins.monitored.set(schedule))
 
         check_ins.end(claimed(), Outcome("INTERRUPTED", replaced=True))
         self.assertEqual(ToList.sent, [])
 
         check_ins.end(claimed(), Outcome("INTERRUPTED"))
         self.assertEqual(ToList.sent[0]["status"], "error")
+
+    def test_the_end_of_a_run_that_does_not_stop_is_reported_by_another_thread(self):
+        make_schedule()
+        self.advance("s")
+        row = TaskExec.objects.get()
+        running = claimed(row.task_name, pk=row.pk)
+        contextvars.copy_context().run(check_ins.begin, running)
+
+        check_ins.end(running, Outcome("FAILED"))
+
+        self.assertEqual([one["status"] for one in ToList.sent], ["in_progress", "error"])
 
     def test_each_of_two_schedules_of_a_task_has_its_monitor(self):
         task = make_task()
