@@ -96,8 +96,9 @@ class WakeUpTests(ProcessTests):
         self.assert_started_soon(self.last_of(self.wait_for_state(row, "INTERRUPTED")))
 
     def test_the_replacement_of_a_killed_worker_s_task_is_started_by_the_one_who_made_it(self):
-        victim = self.new_worker()
+        # Without a push, only what is there when it starts is found before the tick.
         row = sleep.queue(600, self.ledger, "long")
+        victim = self.new_worker()
         wait_for(lambda: "began long" in self.lines())
         self.idle_worker("--timeout=2")
 
