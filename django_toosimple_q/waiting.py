@@ -91,7 +91,10 @@ class Watched:
 
     def poll(self) -> TaskExec | None:
         """Return the last attempt if it has ended. Raises `ResultGone` when the row is deleted."""
-        while True:
+        seen: set[int] = set()
+        # Somebody may have written ids by hand that lead back.
+        while self.pk not in seen:
+            seen.add(self.pk)
             if self.pushed and self.marked != self.pk:
                 # Before the row is read, so that an end after that is announced.
                 lookup.mark_awaited(self.pk)
@@ -105,6 +108,7 @@ class Watched:
             if row.replaced_by_id is None:
                 return row if lookup.has_ended(row) else None
             self.pk = row.replaced_by_id
+        return None
 
     def seconds_to_wait(self) -> float:
         """Return how long to wait before the next poll; 0 when the time is over."""

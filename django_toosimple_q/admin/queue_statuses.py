@@ -92,7 +92,7 @@ class QueueStatusAdmin(ReadOnlyAdmin):
             for queue in found.queues:
                 if queue.unattended:
                     text = " ".join(findings.unattended([queue], found.now))
-                    self.message_user(request, text, ERROR)
+                    self.message_user(request, markup.commands(text), ERROR)
         return super().changelist_view(request, extra_context)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ColumnsChangeList]:

@@ -115,7 +115,11 @@ def notes(row: ScheduleExec, now: datetime) -> Iterator[Note]:
         yield Note(
             _("No worker has queued the occurrence of %(moment)s.")
             % {"moment": markup.exact(late.astimezone(schedule.expression.timezone))},
-            _("Start a worker that looks after its queue: %(command)s") % {"command": start(row)},
+            _(
+                "A worker that runs a task in its only process looks after schedules when that has"
+                " ended. If none is busy, start one: %(command)s"
+            )
+            % {"command": start(row)},
         )
 
 

@@ -105,8 +105,10 @@ class Chosen:
             until = project_datetime(now + length)
         elif length is not None:
             since = project_datetime(now - length)
-        attempts = given.get("attempts") == "all"
-        return cls(tab, since, until, attempts, given.get("queue"))
+        attempts, queue = given.get("attempts") == "all", given.get("queue")
+        # No name has a NUL, and PostgreSQL refuses to compare one: the filter finds nothing then.
+        queue = None if queue is not None and "\0" in queue else queue
+        return cls(tab, since, until, attempts, queue)
 
     def window(self) -> store.Window:
         """Return the rows that the list looks through."""

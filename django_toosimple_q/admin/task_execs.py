@@ -302,7 +302,7 @@ class TaskExecAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("attempt"))
     def attempt_in_full(self, row: TaskExec) -> SafeString | str:
-        if not row.retries:
+        if not row.retries or row.state in States.done():
             return self.attempt_of(row)
         delay = span(timedelta(seconds=row.retry_delay))
         note = markup.quiet(gettext("next attempt %s after a failure") % delay)

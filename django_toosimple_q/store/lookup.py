@@ -82,15 +82,18 @@ def attempts(connection: Any, result_id: Any) -> list[TaskExec]:
     rows = _rows(connection, pk) if pk else {}
     if not rows:
         return []
-    chain = [next(iter(rows.values()))]
-    while chain[-1].replaced_by_id:
-        replacement = chain[-1].replaced_by_id
+    first = next(iter(rows.values()))
+    chain = {first.pk: first}
+    replacement = first.replaced_by_id
+    # Somebody may have written ids by hand that lead back.
+    while replacement and replacement not in chain:
         if replacement not in rows:
             rows = _rows_from(connection, replacement)
         if replacement not in rows:
             break
-        chain.append(rows[replacement])
-    return chain
+        chain[replacement] = rows[replacement]
+        replacement = rows[replacement].replaced_by_id
+    return list(chain.values())
 
 
 @in_autocommit

@@ -210,9 +210,11 @@ class ReadOnlyTests(AdminTestCase):
     def test_with_it_rows_can_be_deleted(self):
         self.log_in_with("view_taskexec", "delete_taskexec")
 
-        self.client.post(row_url(self.rows[0], "delete"), {"post": "yes"})
+        url = row_url(self.rows[0], "delete")
+        response = self.client.post(f"{url}?_changelist_filters=tab%3Ddone", {"post": "yes"})
 
         self.assertFalse(TaskExec.objects.exists())
+        self.assertEqual(response["Location"], f"{list_url(TaskExec)}?tab=done")
 
     def test_an_attempt_takes_those_before_it_along(self):
         last = self.rows[0]
@@ -294,7 +296,7 @@ class PauseTests(AdminTestCase):
         self.assertContains(
             response, '<li class="error">Nobody takes queue &quot;mail&quot;: 1 waits'
         )
-        self.assertContains(response, "Start `manage.py worker --queue mail`.")
+        self.assertContains(response, "Start <code>manage.py worker --queue mail</code>.")
         self.assertContains(response, '<span class="tsq-warning">no living worker</span>')
 
     def test_a_queue_that_a_living_worker_takes_is_quiet(self):

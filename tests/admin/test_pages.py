@@ -106,6 +106,14 @@ class TaskPageTests(AdminTestCase):
         self.assertContains(response, "attempt 2 of 3")
         self.assertContains(response, "attempt 4, without end")
 
+    def test_the_page_of_an_ended_call_speaks_of_no_next_attempt(self):
+        row = TaskExec.objects.create(task_name="t", retries=1, retry_delay=5)
+        self.assertContains(self.row_page(row), "next attempt 5 s after a failure")
+
+        TaskExec.objects.filter(pk=row.pk).update(state="INTERRUPTED")
+
+        self.assertNotContains(self.row_page(row), "next attempt")
+
     def test_the_list_tells_how_long_a_task_took(self):
         times = {"started": NOW, "finished": NOW + timedelta(seconds=1.25)}
         TaskExec.objects.create(task_name="t", state=States.SUCCEEDED, **times)

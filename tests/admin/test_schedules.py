@@ -308,7 +308,7 @@ class NoteTests(SchedulePageTestCase):
         [note] = self.notes(self.row_page(row))
 
         self.assertIn("No worker has queued the occurrence of", note)
-        self.assertIn("manage.py worker --queue default", note)
+        self.assertIn("If none is busy, start one: manage.py worker --queue default", note)
 
     def test_a_paused_one_tells_since_when_and_how_it_goes_on(self):
         for catch_up, cure in (

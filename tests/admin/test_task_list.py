@@ -246,6 +246,12 @@ class FilterTests(ListTestCase):
         for text in ("x", "2026-13-45", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00", "\0"):
             self.assert_shows([row], since=text, until=text, within=text)
 
+    def test_by_a_queue_whose_name_no_queue_can_have(self):
+        self.call("QUEUED")
+
+        for name in ("x" * 300, "a\x00b", ""):
+            self.assert_shows([], group="pending", queue=name)
+
     def test_by_worker(self):
         worker = make_worker("alpha", now=self.now).worker_id
         mine = self.call("SUCCEEDED", worker_id=worker)

@@ -170,7 +170,7 @@ class WaitTests(ProcessTests):
         done = self.enqueue("app.echo", "--wait", "0.2")
 
         self.assertEqual(done.returncode, 124)
-        self.assertIn("has not ended after 0.2 s", done.stderr)
+        self.assertIn("has not ended after 0.2 s. No worker has taken it", done.stderr)
         self.assertEqual(TaskExec.objects.get().state, "QUEUED")
 
     def test_arguments_that_do_not_fit_end_with_1(self):

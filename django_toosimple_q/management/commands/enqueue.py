@@ -16,7 +16,7 @@ from django_toosimple_q.management.command import ExampleCommand, find_task
 from django_toosimple_q.masking import MASK
 from django_toosimple_q.models import TaskExec
 from django_toosimple_q.moments import current_moment
-from django_toosimple_q.store import task_execs
+from django_toosimple_q.store import lookup, task_execs
 from django_toosimple_q.task import Task
 from django_toosimple_q.text import printable
 
@@ -121,7 +121,10 @@ exit codes:
         except ToosimpleQError as error:
             raise CommandError(str(error)) from error
         if done is None:
-            self.stderr.write(f"#{row.pk} has not ended after {seconds:g} s. It goes on.")
+            found = lookup.find(row.pk)
+            waits = found is not None and found.state in (States.SLEEPING, States.QUEUED)
+            more = "No worker has taken it: see `manage.py queues`." if waits else "It goes on."
+            self.stderr.write(f"#{row.pk} has not ended after {seconds:g} s. {more}")
             sys.exit(NOT_ENDED)
         return done
 
