@@ -60,7 +60,9 @@ class ThemeTests(TestCase):
                             visit.picture(f"{theme}-{name}-{width}")
                             self.assertEqual(visit.page.evaluate(CUT), [])
                             if width == "wide" and name in HAVE_BUTTONS:
-                                press = visit.page.locator(".tsq-row-action").first
+                                press = visit.page.locator(".tsq-row-action button").first
                                 self.assertTrue(press.is_visible())
+                                # A form within a form is none.
+                                self.assertEqual(press.evaluate("one => one.form.id"), "tsq-press")
                             if width == "wide" or theme not in NOT_FOR_PHONES:
                                 self.assertEqual(visit.page.evaluate(OURS_BEYOND), [])
