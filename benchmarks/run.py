@@ -8,8 +8,8 @@ examples:
   python benchmarks/run.py --from benchmarks/results/full.json --docs
   python benchmarks/run.py --from full.json another.json   with another run's verdict on the goals
 
-parts: drain, sqlite, processes, enqueue, latency, cron, growth, snapshot, memory, idle, hotspots,
-admin.
+parts: drain, sqlite, processes, enqueue, latency, mixed, cron, growth, snapshot, memory, idle,
+hotspots, admin.
 
 A run writes its figures and its page into benchmarks/results. A full run of all parts also writes
 docs/benchmarks.md. Each queue has its own environment under benchmarks/.venvs, created on the first

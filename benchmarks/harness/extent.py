@@ -9,6 +9,7 @@ class Extent:
 
     tasks: how many ours drains in a round; slower queues drain fewer. queued: how many calls are
     queued one by one. head: how many tasks are measured in a table of each of `sizes`.
+    mixed: how many quick and slow calls wait, enough to outlast the `urgent` ones, one a second.
     snapshot_rows: enough rows to last while a transaction is open for `snapshot_seconds`.
     openings: how often each page of the admin is opened.
     """
@@ -22,6 +23,8 @@ class Extent:
     queued: int
     queued_at_once: int
     pickups: int
+    mixed: int
+    urgent: int
     cron_seconds: int
     head: int
     sizes: tuple[int, ...]
@@ -43,6 +46,8 @@ FULL = Extent(
     queued=2_000,
     queued_at_once=10_000,
     pickups=150,
+    mixed=1_400,
+    urgent=20,
     cron_seconds=100,
     head=50_000,
     sizes=(0, 10_000, 100_000, 1_000_000),
@@ -63,6 +68,8 @@ QUICK = Extent(
     queued=300,
     queued_at_once=10_000,
     pickups=10,
+    mixed=300,
+    urgent=3,
     cron_seconds=8,
     head=10_000,
     sizes=(0, 10_000, 100_000),

@@ -90,6 +90,20 @@ def picked_up(way: str, middle: float | None, late: float) -> Any:
     return read
 
 
+def behind_mixed_work(parts: Parts) -> Verdict | None:
+    found = {
+        name: percentile(one["milliseconds"], 0.99)
+        for name, one in parts.get("mixed", {}).items()
+        if "problem" not in one
+    }
+    ours = found.pop("ours", None)
+    if ours is None:
+        return None
+    beside = min(found, key=lambda name: found[name], default=None)
+    other = f", {beside} {found[beside]:.0f} ms" if beside else ""
+    return Verdict(f"p99 {ours:.0f} ms{other}", ours <= 300)
+
+
 def cron(parts: Parts) -> Verdict | None:
     values = parts.get("cron", {}).get("late_milliseconds")
     if not values:
@@ -217,6 +231,7 @@ GOALS = (
         picked_up("MariaDB with Redis", 5, 20),
     ),
     Goal("pick-up on SQLite", "p99 ≤ 60 ms", picked_up("SQLite", None, 60)),
+    Goal("urgent call behind mixed work of 1 and 200 ms", "p99 ≤ 300 ms", behind_mixed_work),
     Goal("lateness of a cron by the second", "p99 ≤ 50 ms", cron),
     Goal(
         "drain with 1,000,000 finished rows against an empty table",

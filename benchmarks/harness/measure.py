@@ -63,7 +63,9 @@ class Site:
         except subprocess.TimeoutExpired:
             raise Unmeasurable(f"{self._what(arguments)} took over {STEP_SECONDS} s.") from None
         if ran.returncode:
-            raise Unmeasurable(f"{self._what(arguments)} failed: {ran.stderr.strip()[-2000:]}")
+            errors = ran.stderr.strip()[-2000:]
+            last = errors.splitlines()[-1] if errors else f"exit code {ran.returncode}"
+            raise Unmeasurable(f"{self._what(arguments)} failed: {last}\n{errors}")
         return ran.stdout.strip()
 
     def drain(self, count: int) -> Drained:

@@ -48,6 +48,14 @@ SECTIONS = (
         "and a row comes every 0.3 to 0.6 s: from a caller where nothing else is said.",
         "",
     ),
+    (
+        "mixed",
+        "Urgent calls behind mixed work",
+        "The time from the commit of an urgent call to its start, once a second, while one worker "
+        "runs what waits: nine calls of 1 ms to one of 200 ms, shuffled. A queue that claims one "
+        "call at a time waits for the running one. Queues without priorities cannot take part.",
+        "",
+    ),
     ("cron", "Cron by the second", "The time from the second to the start of its task.", ""),
     (
         "growth",

@@ -101,6 +101,15 @@ def latency(parts: Parts) -> str:
     return table(["ms", "p50", "p90", "p99", "most", "calls"], rows)
 
 
+def mixed(parts: Parts) -> str:
+    rows = [
+        timing(name, one["milliseconds"])
+        for name, one in parts["mixed"].items()
+        if "problem" not in one
+    ]
+    return table(["ms", "p50", "p90", "p99", "most", "calls"], rows)
+
+
 def cron(parts: Parts) -> str:
     rows = [timing("`* * * * * *`", parts["cron"]["late_milliseconds"])]
     return table(["ms", "p50", "p90", "p99", "most", "seconds"], rows)

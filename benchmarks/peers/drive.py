@@ -3,16 +3,21 @@
     python -m peers.drive PEER setup            create the tables
     python -m peers.drive PEER enqueue FROM TO  queue one by one, print the seconds it took
     python -m peers.drive PEER fill FROM TO     queue as fast as possible
+    python -m peers.drive PEER mix COUNT        queue a shuffled mix of quick and slow calls
+    python -m peers.drive PEER urge FROM TO     queue an urgent call a second, print the monotonic
+                                                clock at each commit as JSON
     python -m peers.drive PEER settle COUNT     after a line on stdin: wait until nothing is left,
                                                 print the monotonic clock, check the peer's rows
     python -m peers.drive PEER run MODULE …     print the result of peers.PEER.MODULE.run(…) as JSON
 
 A peer is a module `peers.PEER.tasks` with `queue(number)`, `left()`, `finished()` (None if the
-queue keeps no rows of succeeded tasks), and optionally `setup()` and `fill(numbers)`.
+queue keeps no rows of succeeded tasks), and optionally `setup()` and `fill(numbers)`. One whose
+calls have priorities also has `queue_work(number, milliseconds, urgent=False)`.
 """
 
 import json
 import os
+import random
 import sys
 import time
 from importlib import import_module
@@ -20,6 +25,10 @@ from typing import Any
 
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.002
+QUICK_MILLISECONDS, SLOW_MILLISECONDS = 1, 200
+# One call in so many is slow.
+SLOW_EVERY = 10
+URGENT_EVERY_SECONDS = 1.0
 
 
 def setup(peer: Any) -> None:
@@ -47,6 +56,29 @@ def fill(peer: Any, first: int, end: int) -> None:
             peer.queue(number)
 
 
+def mix(peer: Any, count: int) -> None:
+    from django.db import transaction
+
+    slow = random.Random(1).sample(range(count), count // SLOW_EVERY)
+    durations = dict.fromkeys(range(count), QUICK_MILLISECONDS)
+    durations.update(dict.fromkeys(slow, SLOW_MILLISECONDS))
+    with transaction.atomic():
+        for number, milliseconds in durations.items():
+            peer.queue_work(number, milliseconds)
+
+
+def urge(peer: Any, first: int, end: int) -> None:
+    from django.db import transaction
+
+    commits: list[int] = []
+    for number in range(first, end):
+        time.sleep(URGENT_EVERY_SECONDS)
+        with transaction.atomic():
+            transaction.on_commit(lambda: commits.append(time.monotonic_ns()))
+            peer.queue_work(number, QUICK_MILLISECONDS, urgent=True)
+    print(json.dumps(commits))
+
+
 def settle(peer: Any, count: int) -> None:
     peer.left()  # connect before the time matters
     print("ready", flush=True)
@@ -61,7 +93,7 @@ def settle(peer: Any, count: int) -> None:
         sys.exit(f"the queue says that {peer.finished()} of {count} calls succeeded.")
 
 
-COMMANDS = {step.__name__: step for step in (setup, enqueue, fill, settle)}
+COMMANDS = {step.__name__: step for step in (setup, enqueue, fill, mix, urge, settle)}
 
 
 def main(name: str, command: str, *values: str) -> None:

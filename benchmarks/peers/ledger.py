@@ -11,6 +11,12 @@ _path = os.environ.get("BENCH_LEDGER", os.devnull)
 _file = os.open(_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
+def work(number: int, milliseconds: int) -> None:
+    """Record that the task runs now, and take so long as if a server were asked."""
+    note(number)
+    time.sleep(milliseconds / 1000)
+
+
 def note(number: int, nanoseconds: int | None = None) -> None:
     """Record that the task with this number runs now, or at the given time."""
     moment = time.monotonic_ns() if nanoseconds is None else nanoseconds

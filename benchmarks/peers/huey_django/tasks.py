@@ -2,12 +2,21 @@
 
 from huey.contrib.djhuey import HUEY, task
 
-from peers.ledger import note
+from peers.ledger import note, work
 
 
 @task()
 def noop(number):
     note(number)
+
+
+@task()
+def mixed(number, milliseconds):
+    work(number, milliseconds)
+
+
+def queue_work(number, milliseconds, urgent=False):
+    mixed(number, milliseconds, priority=100 if urgent else 0)
 
 
 def queue(number):

@@ -5,7 +5,7 @@ import time
 
 from django_toosimple_q.decorators import register_task, schedule_task
 from django_toosimple_q.models import TaskExec
-from peers.ledger import note
+from peers.ledger import note, work
 
 
 @register_task(name="noop", atomic=bool(os.environ.get("BENCH_ATOMIC")))
@@ -25,6 +25,15 @@ if os.environ.get("BENCH_CRON"):
 
 if os.environ.get("BENCH_ADMIN"):
     from peers.ours import shop  # noqa: F401  (registers its tasks)
+
+
+@register_task(name="mixed")
+def mixed(number, milliseconds):
+    work(number, milliseconds)
+
+
+def queue_work(number, milliseconds, urgent=False):
+    (mixed.using(priority=10) if urgent else mixed).queue(number, milliseconds)
 
 
 def queue(number):

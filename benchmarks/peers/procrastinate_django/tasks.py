@@ -5,7 +5,7 @@ import os
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from peers.ledger import note
+from peers.ledger import note, work
 
 
 @app.task
@@ -19,6 +19,15 @@ async def coroutine(number):
 
 
 noop = coroutine if os.environ.get("BENCH_COROUTINE") else plain
+
+
+@app.task
+def mixed(number, milliseconds):
+    work(number, milliseconds)
+
+
+def queue_work(number, milliseconds, urgent=False):
+    mixed.configure(priority=100 if urgent else 0).defer(number=number, milliseconds=milliseconds)
 
 
 def queue(number):

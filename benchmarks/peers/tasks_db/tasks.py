@@ -3,12 +3,21 @@
 from django.tasks import task
 from django_tasks_db.models import DBTaskResult
 
-from peers.ledger import note
+from peers.ledger import note, work
 
 
 @task
 def noop(number):
     note(number)
+
+
+@task
+def mixed(number, milliseconds):
+    work(number, milliseconds)
+
+
+def queue_work(number, milliseconds, urgent=False):
+    (mixed.using(priority=100) if urgent else mixed).enqueue(number, milliseconds)
 
 
 def queue(number):
